@@ -1,0 +1,202 @@
+"""What a run is made of: plain frozen dataclasses, and the checks that need no model.
+
+Nothing here knows of Hydra or torch; `prune.compose` turns YAML and overrides into a `RunConfig`.
+Densities and ratios are in [0, 1]; lengths are in tokens; steps are optimizer steps.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from prune.errors import unknown
+
+ALGORITHMS = ("magnitude", "topk", "threshold", "sigmoid_threshold")
+GEOMETRIES = ("block", "rows", "columns", "heads")
+SHARINGS = ("none", "pair")
+TASKS = ("toy", "squad")
+PRECISIONS = ("fp32", "bf16")
+
+
+def one_of(default: str, choices: tuple[str, ...]) -> Any:
+    """A string field whose value must be one of `choices`."""
+    return field(default=default, metadata={"choices": choices})
+
+
+def at_least(low: float, default: Any, high: float | None = None) -> Any:
+    """A number field with a lower and, if given, an upper bound (both included)."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    name: str = one_of("toy", TASKS)
+    data_dir: str | None = None  # a local folder; without it the data comes from the hub
+    max_length: int = at_least(8, 384)  # tokens
+    doc_stride: int = at_least(0, 128)  # tokens two windows of one paragraph share
+    max_train_samples: int | None = at_least(1, None)
+    max_eval_samples: int | None = at_least(1, None)
+    short_only: bool = False  # keep only examples that fit in max_length as one window
+    data_seed: int = 0  # which examples, in which order, before training shuffles them
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    name: str = "toy"
+    # A hub name, a folder, a run id, or `experiment:NAME [OVERRIDES]`; None: from scratch.
+    name_or_path: str | None = None
+    scratch: dict[str, Any] = field(default_factory=dict)  # architecture of a model from scratch
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    """How one part of the network (attention or FFN) is pruned. `name: dense` leaves it alone."""
+
+    name: str = "dense"
+    algorithm: str = one_of("sigmoid_threshold", ALGORITHMS)
+    geometry: str = one_of("block", GEOMETRIES)
+    block: list[int] = field(default_factory=lambda: [32, 32])  # rows, columns
+    sharing: str = one_of("none", SHARINGS)
+    weight: float = at_least(0, 1.0)  # of this part in the penalty
+    scope: str = one_of("matrix", ("matrix", "global"))  # what topk and magnitude rank together
+    min_density: float = at_least(0, 0.005, 1)  # threshold methods keep this much of a matrix
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The cubic ramp of the threshold: warm-up w, `initial` and `final` in units of w."""
+
+    warmup_steps: int | None = at_least(0, None)  # if not given: warmup_ratio of all steps
+    warmup_ratio: float = at_least(0, 0.0488, 1)  # 5400 of 110660 steps, as published
+    initial: float = at_least(0, 1.0)
+    final: float = at_least(0, 10.0)
+    ramp_epochs: float | None = at_least(0, None)  # pruning speed: overrides `final`
+    start: float | None = None  # threshold before the ramp; None: the algorithm's own
+    end: float | None = None  # threshold after the ramp; None: the algorithm's own
+    penalty: float = at_least(0, 0.0)  # lambda
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    density: float | None = at_least(0, None, 1)  # share of the prunable weights to keep
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    name: str = "none"
+    name_or_path: str | None = None  # as model.name_or_path; None: no distillation
+    temperature: float = at_least(1e-6, 2.0)
+    distil_weight: float = at_least(0, 0.9)
+    task_weight: float = at_least(0, 0.1)
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    epochs: float = at_least(0, 20.0)
+    max_steps: int | None = at_least(1, None)
+    batch_size: int = at_least(1, 16)
+    accumulation: int = at_least(1, 1)
+    lr: float = at_least(0, 3e-5)
+    scores_lr: float = at_least(0, 1e-2)
+    weight_decay: float = at_least(0, 0.0)
+    clip: float = at_least(0, 1.0)
+    precision: str = one_of("fp32", PRECISIONS)
+    group_by_length: bool = True
+    eval_batch_size: int = at_least(1, 64)
+    log_steps: int = at_least(1, 20)
+
+
+@dataclass(frozen=True)
+class ShrinkConfig:
+    round_to: int = at_least(1, 1)  # keep FFN widths a multiple of this
+    tolerance: float = at_least(0, 1e-4)  # largest difference of logits, fp32
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    grid: list[list[int]] = field(default_factory=lambda: [[32, 128], [1, 128]])  # [batch, length]
+    rounds: int = at_least(3, 7)
+    threads: int | None = at_least(1, None)  # None: what torch has
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run, complete. Its id is the hash of everything here except `group`."""
+
+    experiment: str = "toy"
+    group: str = "single"  # folder below runs/: `single` or the sweep's name
+    seed: int = at_least(0, 0)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    attention: PartConfig = field(default_factory=PartConfig)
+    ffn: PartConfig = field(default_factory=PartConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+
+
+def as_dict(config: RunConfig) -> dict[str, Any]:
+    return dataclasses.asdict(config)
+
+
+def run_id(config: RunConfig) -> str:
+    """Eight hex digits of the sha256 of the canonical config."""
+    content = as_dict(config)
+    del content["group"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def field_problems(config: Any, path: str = "") -> list[str]:
+    """Choices and bounds of every field below `config`, as one line each."""
+    problems = []
+    for item in dataclasses.fields(config):
+        value, name = getattr(config, item.name), path + item.name
+        if dataclasses.is_dataclass(value):
+            problems += field_problems(value, name + ".")
+        elif choices := item.metadata.get("choices"):
+            if value not in choices:
+                problems.append(f"{name}: {unknown('value', value, choices)}")
+        elif "low" in item.metadata and value is not None:
+            low, high = item.metadata["low"], item.metadata["high"]
+            if not (value >= low and (high is None or value <= high)):
+                bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+                problems.append(f"{name}={value} must be {bounds}")
+    return problems
+
+
+def problems(config: RunConfig) -> list[str]:
+    """Everything wrong with `config` that can be seen without a model or data."""
+    found = field_problems(config)
+    for name in ("attention", "ffn"):
+        part: PartConfig = getattr(config, name)
+        if len(part.block) != 2 or min(part.block, default=0) < 1:
+            found.append(f"{name}.block={part.block} must be two sizes of at least 1: [rows,columns]")
+    for cell in config.measure.grid:
+        if len(cell) != 2 or min(cell, default=0) < 1:
+            found.append(f"measure.grid: {cell} must be [batch,length]")
+    if not config.measure.grid:
+        found.append("measure.grid is empty: name at least one [batch,length]")
+    return found + _density_problems(config)
+
+
+def _density_problems(config: RunConfig) -> list[str]:
+    if config.target.density is None:
+        return []
+    found = []
+    for name in ("attention", "ffn"):
+        part: PartConfig = getattr(config, name)
+        if part.name != "dense" and part.algorithm not in ("topk", "magnitude"):
+            found.append(
+                f"target.density={config.target.density} needs an algorithm that ranks "
+                f"({name}.algorithm is {part.algorithm}): use {name}.algorithm=topk, "
+                "or drop the target and set schedule.penalty"
+            )
+    if config.schedule.end is not None:
+        found.append("target.density and schedule.end say the same thing: give one of them")
+    return found
