@@ -1,0 +1,53 @@
+# `make` prints every target with its line.
+PYTHON ?= python3
+VENV ?= .venv
+SEED ?= 0
+RUNS ?= runs/demo
+PIP_FLAGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install check lint types format test test-all demo clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv with the pinned packages; again only when they change
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch first and pinned: left to the resolver it could come twice, in gigabytes.
+	$(BIN)/pip install $(PIP_FLAGS) "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+check: lint types ## everything but the tests: lint and types
+
+lint: $(STAMP) ## ruff, its formatter, and the floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP) ## mypy, strict, on the three packages
+	$(BIN)/mypy
+
+format: $(STAMP) ## rewrite the sources as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(STAMP) ## the fast tests: minutes, no network
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP) ## also the slow ones and those on real data
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+demo: export PRUNE_RUNS := $(RUNS)
+demo: $(STAMP) ## train, prune and compare a toy model; SEED=1 for another one
+	$(BIN)/prune sweep toy seed=$(SEED)
+	$(BIN)/prune report --pareto
+
+clean: ## remove caches and build output; runs and .venv stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
