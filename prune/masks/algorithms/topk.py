@@ -1,0 +1,35 @@
+"""Movement pruning: keep the groups of highest learned score."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from prune.masks.algorithms.base import Algorithm
+from prune.masks.algorithms.ranking import count_kept, keep_largest
+
+
+@final
+@dataclass(frozen=True)
+class TopK(Algorithm):
+    """M = 1 for the round(tau n) groups of highest S; tau is the density kept, 1 -> density.
+
+    When to use it: a density is asked for and must be met exactly (Sanh et al. 2020, hard
+    movement). Each matrix keeps the same share, unless the policy ranks a whole part together.
+    Not to be confused with `sigmoid_threshold`, which finds the share of each matrix itself.
+    """
+
+    density: float = 0.5
+
+    ranks: ClassVar[bool] = True
+
+    @property
+    def start(self) -> float:
+        return 1.0
+
+    @property
+    def end(self) -> float:
+        return self.density
+
+    def mask(self, scores: Tensor, threshold: float) -> Tensor:
+        return keep_largest(scores, count_kept(threshold, scores.numel()))

@@ -1,0 +1,215 @@
+"""The scores and masks of one model, applied between optimizer steps.
+
+The model is never touched: what stands in it is already W' = M(S) * W, so forward, backward,
+evaluation and saving all see an ordinary dense model. Before an optimizer step the gradients with
+respect to W' are turned into those of W and S (straight-through), and W goes back in place; after
+the step the new masks are made and W' stands there again. The mathematics is that of masked layers;
+the work is one pass over the prunable weights a step, however many micro-batches it has.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prune.errors import PolicyError, TrainingError
+from prune.masks.groups import Slot, Tie, build
+from prune.masks.policy import Policy, Site, resolve
+from prune.masks.schedule import Ramp
+
+
+class Pruner:
+    """Fine-prunes `model` over `steps` optimizer steps by `policy`.
+
+    `attach(optimizer)` is all a training loop needs; `parameter_groups` gives the optimizer the
+    model's weights and the scores with a learning rate of their own. `finish()` leaves the model
+    with the final masks applied, ready for `prune.shrink`.
+
+    Raises PolicyError if the policy does not fit the model, ConfigError if the schedule does not
+    fit the steps. References: Sanh et al. 2020 (arXiv:2005.07683), Lagunas et al. 2021
+    (arXiv:2109.04838).
+    """
+
+    def __init__(
+        self, model: nn.Module, policy: Policy, steps: int, steps_per_epoch: float | None = None
+    ) -> None:
+        self.model = model
+        self.policy = policy
+        self.ramp: Ramp = policy.schedule.fit(steps, steps_per_epoch)
+        self.step = 0
+        self.sites: list[Site] = resolve(model, policy)
+        self.slots: list[Slot]
+        self.ties: list[Tie]
+        self.slots, self.ties = build(model, self.sites)
+        self._hooks: list[Any] = []
+        self._refuse_sharded()
+        self.apply()
+
+    # -- what a training loop calls ------------------------------------------------------------
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> "Pruner":
+        """Hang on the optimizer: every `optimizer.step()` from now on is a pruning step."""
+        known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        missing = [tie.name for tie in self.learned() if id(tie.scores) not in known]
+        if missing:
+            raise TrainingError(
+                f"the optimizer does not train the scores of {missing[0]}: "
+                "build it from pruner.parameter_groups(...)"
+            )
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._before),
+            optimizer.register_step_post_hook(self._after),
+        ]
+        return self
+
+    def parameter_groups(
+        self, lr: float, scores_lr: float, weight_decay: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """Optimizer groups: decayed weights, biases and norms, and the scores (never decayed)."""
+        named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        decayed = [p for _, p in named if p.ndim > 1]
+        plain = [p for _, p in named if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "lr": lr, "weight_decay": weight_decay},
+            {"params": plain, "lr": lr, "weight_decay": 0.0},
+            {"params": self.scores(), "lr": scores_lr, "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def finish(self) -> None:
+        """Let go of the optimizer and leave the model with the masks of the end of the ramp."""
+        self.detach()
+        self.step = self.ramp.total
+        self.apply()
+
+    def detach(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    # -- what one may ask ------------------------------------------------------------------------
+
+    def learned(self) -> Iterator[Tie]:
+        return (tie for tie in self.ties if tie.scores is not None)
+
+    def scores(self) -> list[nn.Parameter]:
+        return [tie.scores for tie in self.learned() if tie.scores is not None]
+
+    def masks(self) -> dict[str, Tensor]:
+        """Module name -> mask (out, in), as it stands in the model."""
+        return {slot.site.module: slot.full_mask() for slot in self.slots}
+
+    def density(self) -> float:
+        """Live share of the prunable weights, in [0, 1]."""
+        live = sum(slot.live_weights() for slot in self.slots)
+        total = sum(slot.full.numel() for slot in self.slots)
+        return float(live / total) if total else 1.0
+
+    def penalty(self) -> float:
+        """lambda(t) * sum over parts of weight / parts * mean over its score tensors of r(S)."""
+        terms = [self._penalty_factor(tie) * tie.algorithm.penalty(tie.scores.detach()).item()
+                 for tie in self.learned() if tie.scores is not None]  # fmt: skip
+        return sum(terms)
+
+    # -- between the steps -----------------------------------------------------------------------
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Make the masks of the current step and put W' = M * W in the model."""
+        for tie in self.ties:
+            algorithm = tie.algorithm
+            tie.threshold = self.ramp.value(self.step, algorithm.start, algorithm.end)
+        for pool in self._pools():
+            _mask_together(pool)
+        for slot in self.slots:
+            slot.put_masked()
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the full weights back: the inverse of `apply`."""
+        for slot in self.slots:
+            slot.put_full()
+
+    @torch.no_grad()
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._refuse(optimizer, args, kwargs)
+        for slot in self.slots:
+            slot.pull_gradient()
+            slot.put_full()
+        for tie in self.learned():
+            tie.push_gradient(self._penalty_factor(tie))
+
+    @torch.no_grad()
+    def _after(self, *_: Any) -> None:
+        self.step += 1
+        for slot in self.slots:
+            slot.keep_full()
+        self.apply()
+
+    def _penalty_factor(self, tie: Tie) -> float:
+        parts: dict[str, int] = {}
+        for other in self.learned():
+            parts[other.part] = parts.get(other.part, 0) + 1
+        weight = tie.weight / len(parts) / parts[tie.part]
+        return self.policy.penalty * self.ramp.progress(self.step) * weight
+
+    def _pools(self) -> list[list[Tie]]:
+        pools: dict[str, list[Tie]] = {}
+        for tie in self.ties:
+            pools.setdefault(tie.pool or "\0" + tie.name, []).append(tie)
+        return list(pools.values())
+
+    # -- resume ----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Full weights, scores and step: with the optimizer's state, all that a resume needs."""
+        state = {"step": torch.tensor(self.step)}
+        for slot in self.slots:
+            state[f"full.{slot.site.module}"] = slot.full
+            if slot.full_bias is not None:
+                state[f"bias.{slot.site.module}"] = slot.full_bias
+        for tie in self.learned():
+            if tie.scores is not None:
+                state[f"scores.{tie.name}"] = tie.scores.detach()
+        return state
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state_dict`. Raises PolicyError if it is of another model or policy."""
+        if wrong := set(state) ^ set(self.state_dict()):
+            raise PolicyError(f"the saved pruner is of another model or policy: {min(wrong)}")
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
+        self.step = int(state["step"])
+        self.apply()
+
+    # -- what breaks the idea is refused ---------------------------------------------------------
+
+    def _refuse_sharded(self) -> None:
+        for slot in self.slots:
+            if type(slot.weight.data) is not Tensor or slot.weight.is_meta:
+                raise TrainingError(
+                    f"{slot.site.module} is sharded or not loaded: masks need whole parameters"
+                )
+
+    def _refuse(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if args[1:] or kwargs.get("closure") is not None:
+            raise TrainingError(
+                "optimizer.step(closure) sees the unmasked weights: call backward first"
+            )
+        if getattr(optimizer, "grad_scale", None) is not None:
+            raise TrainingError("fused fp16 loss scaling hides the gradients: use bf16 instead")
+
+
+def _mask_together(pool: list[Tie]) -> None:
+    if len(pool) == 1:
+        tie = pool[0]
+        tie.mask = tie.algorithm.mask(tie.importance(), tie.threshold)
+        return
+    values = [tie.importance() for tie in pool]
+    joined = pool[0].algorithm.mask(torch.cat([v.reshape(-1) for v in values]), pool[0].threshold)
+    start = 0
+    for tie, value in zip(pool, values, strict=True):
+        tie.mask = joined[start : start + value.numel()].view(value.shape)
+        start += value.numel()
