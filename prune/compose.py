@@ -5,17 +5,19 @@ so plain `key=value` overrides are given to Hydra as `++key=value`, which never 
 dataclasses decide which keys exist.
 """
 
+import copy
 import dataclasses
 import difflib
+import functools
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prune import config as schema
-from prune.config import RunConfig
+from prune.config import RunConfig, known_keys
 from prune.errors import ConfigError, MissingInputError, unknown
 
 CONFIG_NAME = "train"
@@ -40,26 +42,80 @@ def groups(extra: str | None = None) -> dict[str, list[str]]:
     return {group: sorted(names) for group, names in sorted(found.items())}
 
 
-def load(overrides: Sequence[str] = (), group: str = "single") -> RunConfig:
-    """Compose and check one run; `group` is the folder its run goes to."""
+def load(overrides: Sequence[str] = (), group: str | None = None) -> RunConfig:
+    """Compose and check one run; `group`, if given, is the folder its run goes to."""
     return load_many([overrides], group)[0]
 
 
-def load_many(many: Sequence[Sequence[str]], group: str = "single") -> list[RunConfig]:
-    """Like `load`, for many lists of overrides: Hydra is started once."""
-    from hydra import compose, initialize_config_dir
+def load_many(many: Sequence[Sequence[str]], group: str | None = None) -> list[RunConfig]:
+    """Like `load`, for many lists of overrides: Hydra composes each set of group choices once.
+
+    Raises one ConfigError with the problems of all of them.
+    """
+    from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    configs = []
+    configs: list[RunConfig] = []
+    problems: list[str] = []
+    bases: dict[tuple[str, ...], Any] = {}
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for overrides in many:
             try:
-                composed = compose(CONFIG_NAME, overrides=normalise(overrides))
-                configs.append(dataclasses.replace(build(composed), group=group))
+                config = build(_compose(normalise(overrides), bases))
+                configs.append(dataclasses.replace(config, group=group or config.group))
+            except ConfigError as error:
+                problems += error.problems
             except (HydraException, OmegaConfBaseException) as error:
-                raise ConfigError(one_line(error)) from error
+                problems.append(one_line(error))
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
     return configs
+
+
+def _compose(overrides: Sequence[str], bases: dict[tuple[str, ...], Any]) -> Any:
+    """Hydra's composition of `overrides`; `bases` keeps what the group choices alone gave.
+
+    Composing takes Hydra 60 ms, most of it in YAML files that differ between few points of a
+    sweep. Plain `++key=value` overrides act on the composed result only, so they are set in memory.
+    """
+    from hydra import compose
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    known = groups()
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    values = [o for o in parsed if o.is_force_add()]
+    if any(o.is_delete() or o.is_sweep_override() or o.package for o in parsed) or any(
+        o.key_or_group in known for o in values
+    ):
+        return compose(CONFIG_NAME, overrides=list(overrides))
+    choices = tuple(str(o.input_line) for o in parsed if not o.is_force_add())
+    if choices not in bases:
+        bases[choices] = compose(CONFIG_NAME, overrides=list(choices))
+    composed = copy.deepcopy(bases[choices])
+    for value in values:
+        OmegaConf.update(composed, value.key_or_group, value.value(), merge=True, force_add=True)
+    return composed
+
+
+def sweep_values(override: str) -> list[str] | None:
+    """The values of `key=choice(a,b)`, `key=range(1,4)` or `key=a,b`; None if it has just one.
+
+    Raises ConfigError if it is not Hydra's grammar, or has no finite list of values.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override():
+            return None
+        if parsed.is_choice_sweep() or parsed.is_range_sweep():
+            return [str(value) for value in parsed.sweep_string_iterator()]
+    except HydraException as error:
+        raise ConfigError(f"{override}: {one_line(error)}") from error
+    raise ConfigError(f"{override}: a grid needs choice(a,b,...), range(start,stop,step) or a,b")
 
 
 def normalise(overrides: Sequence[str], extra_dir: str | None = None) -> list[str]:
@@ -88,7 +144,7 @@ def normalise(overrides: Sequence[str], extra_dir: str | None = None) -> list[st
 
 
 def build(composed: Any) -> RunConfig:
-    """A composed DictConfig -> a checked, frozen RunConfig. Raises ConfigError with every problem."""
+    """A composed DictConfig -> a checked, frozen RunConfig. ConfigError names every problem."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -106,8 +162,8 @@ def build(composed: Any) -> RunConfig:
         raise ConfigError(problems)
     result = OmegaConf.to_object(target)
     assert isinstance(result, RunConfig)
-    if problems := schema.problems(result):
-        raise ConfigError(problems)
+    if found := schema.problems(result):
+        raise ConfigError(found)
     return result
 
 
@@ -128,7 +184,7 @@ def needs(config: RunConfig) -> list[RunConfig]:
 def needed_run(config: RunConfig, source: str) -> RunConfig:
     """The run that `source` (`experiment:NAME [OVERRIDES]`) names, as seen from `config`."""
     name, *overrides = shlex.split(source.removeprefix(EXPERIMENT))
-    needed = load([f"+experiment={name}", *overrides])
+    needed = plain(f"+experiment={name}", *overrides)
     changes: dict[str, Any] = {}
     if not any(re.match(r"\+*task[.=]", o) for o in overrides):
         changes["task"] = config.task
@@ -138,6 +194,12 @@ def needed_run(config: RunConfig, source: str) -> RunConfig:
     if not own.startswith(EXPERIMENT) and not any(re.match(r"\+*model[.=]", o) for o in overrides):
         changes["model"] = config.model
     return dataclasses.replace(needed, **changes)
+
+
+@functools.cache
+def plain(*overrides: str) -> RunConfig:
+    """`load`, remembered: the points of a sweep start from one or two runs."""
+    return load(overrides)
 
 
 def one_line(error: Exception) -> str:
@@ -158,24 +220,16 @@ def _unlock(node: Any) -> None:
             _unlock(child)
 
 
-def _leaves(content: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
+def _leaves(content: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    """Dotted keys and values; a free dictionary (`model.scratch`) is one value."""
+    sections = {key.partition(".")[0] for key in known_keys() if "." in key}
     found = []
-    for key, value in content.items():
-        name = f"{path}{key}"
-        if isinstance(value, dict) and _is_section(name):
-            found += _leaves(value, name + ".")
+    for name, value in content.items():
+        if name in sections and isinstance(value, dict):
+            found += [(f"{name}.{key}", inner) for key, inner in value.items()]
         else:
-            found.append((name, value))
+            found.append((str(name), value))
     return found
-
-
-def _is_section(path: str) -> bool:
-    """Whether `path` is one of our dataclasses (and not a free dictionary)."""
-    return any(path == f.name and dataclasses.is_dataclass(f.type) for f in _sections())
-
-
-def _sections() -> tuple[Any, ...]:
-    return dataclasses.fields(RunConfig)
 
 
 def _explain(key: str, value: Any, error: Exception) -> str:
@@ -189,17 +243,6 @@ def _explain(key: str, value: Any, error: Exception) -> str:
     siblings = [k for k in known if k.rpartition(".")[0] == section] or known
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown key {key!r}{hint} (keys there: {', '.join(siblings)})"
-
-
-def known_keys() -> list[str]:
-    """Every key of a run config, dotted."""
-    keys = []
-    for item in _sections():
-        if dataclasses.is_dataclass(item.type):
-            keys += [f"{item.name}.{inner.name}" for inner in dataclasses.fields(item.type)]
-        else:
-            keys.append(item.name)
-    return keys
 
 
 def runs_dir() -> Path:

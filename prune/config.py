@@ -144,6 +144,17 @@ def as_dict(config: RunConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
+def known_keys() -> list[str]:
+    """Every key of a run config, dotted."""
+    keys = []
+    for item in dataclasses.fields(RunConfig):
+        if dataclasses.is_dataclass(item.type):
+            keys += [f"{item.name}.{inner.name}" for inner in dataclasses.fields(item.type)]
+        else:
+            keys.append(item.name)
+    return keys
+
+
 def run_id(config: RunConfig) -> str:
     """Eight hex digits of the sha256 of the canonical config."""
     content = as_dict(config)
@@ -176,7 +187,9 @@ def problems(config: RunConfig) -> list[str]:
     for name in ("attention", "ffn"):
         part: PartConfig = getattr(config, name)
         if len(part.block) != 2 or min(part.block, default=0) < 1:
-            found.append(f"{name}.block={part.block} must be two sizes of at least 1: [rows,columns]")
+            found.append(
+                f"{name}.block={part.block} must be two sizes of at least 1: [rows,columns]"
+            )
     for cell in config.measure.grid:
         if len(cell) != 2 or min(cell, default=0) < 1:
             found.append(f"measure.grid: {cell} must be [batch,length]")
