@@ -84,8 +84,8 @@ class Slot:
         return groups.T if self.site.flipped else groups
 
     def group_mask(self) -> Tensor:
-        """(R, C) of the grid, in the dtype of the weights."""
-        return self.as_scores(self.tie.mask).to(self.weight.dtype)
+        """Boolean, (R, C) of the grid."""
+        return self.as_scores(self.tie.mask)
 
     def full_mask(self) -> Tensor:
         ones = torch.ones_like(self.full_matrix())

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-SAMPLE = 1 << 14  # values looked at to guess where the cut is
+SAMPLE = 1 << 14  # values that are sorted to guess where the cut is
 
 
 def count_kept(density: float, total: int) -> int:
@@ -14,39 +14,48 @@ def count_kept(density: float, total: int) -> int:
 
 
 def keep_largest(values: Tensor, count: int) -> Tensor:
-    """A boolean mask with exactly `count` true entries: the largest values, first index on ties."""
-    flat = values.reshape(-1)
-    if count >= flat.numel():
+    """A boolean mask with exactly `count` true entries: the largest values, first index on ties.
+
+    A sorted sample brackets the cut; what lies above the bracket is kept, and only what lies in it
+    is searched. That is three passes over the data; where the guess fails, all of it is searched.
+    """
+    if count >= values.numel():
         return torch.ones_like(values, dtype=torch.bool)
     if count <= 0:
         return torch.zeros_like(values, dtype=torch.bool)
-    cut = kth_largest(flat, count)
-    mask = flat > cut
-    missing = count - int(mask.sum())
-    ties = (flat == cut).nonzero()[:missing, 0]
-    mask[ties] = True
-    return mask.view(values.shape)
+    flat = values.reshape(-1)
+    if flat.numel() > 4 * SAMPLE and not flat.is_cuda:
+        low, high = _bracket(flat, count)
+        mask = flat > high
+        open_places = (mask ^ (flat >= low)).nonzero()[:, 0]
+        missing = count - int(torch.count_nonzero(mask))
+        if 0 < missing <= len(open_places):
+            mask[open_places[_keep(flat[open_places], missing)]] = True
+            return mask.view(values.shape)
+    return _keep(flat, count).view(values.shape)
 
 
 def kth_largest(flat: Tensor, k: int) -> Tensor:
-    """The k-th largest of a vector (k from 1), exact.
-
-    A sorted sample brackets the answer; only what lies in the bracket is searched. One pass over
-    the data instead of the many of a selection; where the guess fails, the selection it is.
-    """
-    n = flat.numel()
-    if n > 4 * SAMPLE and not flat.is_cuda:
-        sample = flat[:: n // SAMPLE].sort().values
-        at = (n - k) / n * len(sample)
-        margin = 4 * math.sqrt(len(sample)) / 2 + 1
-        low = sample[max(0, int(at - margin))]
-        high = sample[min(len(sample) - 1, int(at + margin))]
-        above = int((flat > high).sum())
-        inside = flat[(flat >= low) & (flat <= high)]
-        if above < k <= above + len(inside):
-            return _select(inside, k - above)
-    return _select(flat, k)
-
-
-def _select(flat: Tensor, k: int) -> Tensor:
+    """The k-th largest of a vector, k from 1."""
     return flat.kthvalue(flat.numel() - k + 1).values
+
+
+def _keep(flat: Tensor, count: int) -> Tensor:
+    cut = kth_largest(flat, count)
+    mask = flat > cut
+    ties = (flat == cut).nonzero()[: count - int(torch.count_nonzero(mask)), 0]
+    mask[ties] = True
+    return mask
+
+
+def _bracket(flat: Tensor, count: int) -> tuple[float, float]:
+    """Two values that very likely hold the `count`-th largest between them."""
+    sample = flat[:: flat.numel() // SAMPLE].sort().values
+    share = 1 - count / flat.numel()
+    middle = share * len(sample)
+    margin = 3 * math.sqrt(share * (1 - share) * len(sample)) + 1  # three standard deviations
+    low, high = int(middle - margin), int(middle + margin)
+    return (
+        float(sample[low]) if low >= 0 else -math.inf,
+        float(sample[high]) if high < len(sample) else math.inf,
+    )

@@ -1,0 +1,49 @@
+"""The order statistic is exact: the same as a full sort, ties and all."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prune.masks.algorithms.ranking import SAMPLE, count_kept, keep_largest
+
+
+def by_sorting(values: torch.Tensor, count: int) -> torch.Tensor:
+    mask = torch.zeros(values.numel(), dtype=torch.bool)
+    mask[values.flatten().argsort(descending=True, stable=True)[:count]] = True
+    return mask.view(values.shape)
+
+
+@given(
+    values=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5000001, 2.0]), min_size=1, max_size=60),
+    density=st.floats(0, 1),
+)
+def test_small_with_ties(values: list[float], density: float) -> None:
+    tensor = torch.tensor(values)
+    count = count_kept(density, len(values))
+    assert torch.equal(keep_largest(tensor, count), by_sorting(tensor, count))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    density=st.floats(0, 1),
+    kind=st.sampled_from(["normal", "ties", "constant", "sorted", "periodic"]),
+)
+def test_large(seed: int, density: float, kind: str) -> None:
+    torch.manual_seed(seed)
+    n = 5 * SAMPLE + seed % 7
+    values = {
+        "normal": torch.randn(n),
+        "ties": torch.randn(n).mul(3).round(),
+        "constant": torch.zeros(n),
+        "sorted": torch.arange(n).float(),
+        "periodic": (torch.arange(n) % 5 == 0).float() * torch.randn(n),  # misleads the sample
+    }[kind]
+    count = count_kept(density, n)
+    assert torch.equal(keep_largest(values, count), by_sorting(values, count))
+
+
+@pytest.mark.parametrize(("density", "total", "kept"), [(0.5, 3, 2), (0, 9, 0), (1, 9, 9), (0.05, 10, 1)])
+def test_halves_round_up(density: float, total: int, kept: int) -> None:
+    assert count_kept(density, total) == kept
