@@ -9,15 +9,6 @@ import sqlalchemy as sa
 
 from prune.records import Record, to_json
 
-    "batch",
-    "length",
-    "runtime",
-    "dense_ms",
-    "pruned_ms",
-    "speedup",
-    "speedup_low",
-    "speedup_high",
-]
 metadata = sa.MetaData()
 # What a point keeps of its first latency.
 HEADLINE = ["batch", "length", "runtime", "dense_ms", "pruned_ms"]
