@@ -7,7 +7,6 @@ dataclasses decide which keys exist.
 
 import copy
 import dataclasses
-import difflib
 import functools
 import os
 import re
@@ -61,13 +60,15 @@ def load_many(many: Sequence[Sequence[str]], group: str | None = None) -> list[R
     bases: dict[tuple[str, ...], Any] = {}
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for overrides in many:
+            accepted, refused = _split(overrides)
+            problems += refused
             try:
-                config = build(_compose(normalise(overrides), bases))
+                config = build(_compose(accepted, bases))
                 configs.append(dataclasses.replace(config, group=group or config.group))
             except ConfigError as error:
                 problems += error.problems
-            except (HydraException, OmegaConfBaseException) as error:
-                problems.append(one_line(error))
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                problems.append(one_line(error))  # Hydra raises a ValueError for ~GROUP=1
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return configs
@@ -76,8 +77,8 @@ def load_many(many: Sequence[Sequence[str]], group: str | None = None) -> list[R
 def _compose(overrides: Sequence[str], bases: dict[tuple[str, ...], Any]) -> Any:
     """Hydra's composition of `overrides`; `bases` keeps what the group choices alone gave.
 
-    Composing takes Hydra 60 ms, most of it in YAML files that differ between few points of a
-    sweep. Plain `++key=value` overrides act on the composed result only, so they are set in memory.
+    Composing takes Hydra 60 ms, and few points of a sweep differ in it: plain `++key=value`
+    overrides act on the composed result only, so they are set in memory.
     """
     from hydra import compose
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -119,28 +120,32 @@ def sweep_values(override: str) -> list[str] | None:
 
 
 def normalise(overrides: Sequence[str], extra_dir: str | None = None) -> list[str]:
-    """Overrides as Hydra needs them: `experiment=x` gets its plus, plain keys get two.
+    """Overrides as Hydra needs them. ConfigError names every group choice that does not exist."""
+    accepted, problems = _split(overrides, extra_dir)
+    if problems:
+        raise ConfigError(problems)
+    return accepted
 
-    Raises ConfigError with every group choice that does not exist.
-    """
+
+def _split(overrides: Sequence[str], extra_dir: str | None = None) -> tuple[list[str], list[str]]:
+    """What Hydra needs (`experiment=x` with its plus, plain keys with two); what is wrong."""
     known = groups(extra_dir)
     problems, result = [], []
     for override in overrides:
-        match = re.match(r"^(~|\+{0,2})([\w/@.]+)(=(.*))?$", override, re.DOTALL)
-        prefix, key, value = (match[1], match[2], match[4]) if match else ("", "", None)
+        match = re.match(r"^(~|\+{0,2})([\w/@.]+)(?:=(.*))?$", override, re.DOTALL)
+        prefix, key, value = match.groups() if match else ("", "", None)
         if key in known and prefix != "~":
-            names = [value] if value and re.fullmatch(r"[\w-]+", value) else []
-            problems += [unknown(key, n, known[key]) for n in names if n not in known[key]]
-            result.append(f"+experiment={value}" if key == "experiment" else override)
+            if value and re.fullmatch(r"[\w-]+", value) and value not in known[key]:
+                problems.append(unknown(key, value, known[key]))
+            else:
+                result.append(f"+experiment={value}" if key == "experiment" else override)
         elif match and not prefix and value is not None and not key.startswith("hydra"):
             result.append("++" + override)
         elif match and prefix in ("+", "++") and "hydra" not in key:
             result.append("++" + override.lstrip("+"))
         else:
             result.append(override)
-    if problems:
-        raise ConfigError(problems)
-    return result
+    return result, problems
 
 
 def build(composed: Any) -> RunConfig:
@@ -152,17 +157,15 @@ def build(composed: Any) -> RunConfig:
     assert isinstance(content, dict)
     target = OmegaConf.structured(RunConfig)
     _unlock(target)
-    problems = []
+    found = []
     for key, value in _leaves(content):
         try:
             OmegaConf.update(target, key, value, merge=False)
         except OmegaConfBaseException as error:
-            problems.append(_explain(key, value, error))
-    if problems:
-        raise ConfigError(problems)
+            found.append(_explain(key, value, error))
     result = OmegaConf.to_object(target)
     assert isinstance(result, RunConfig)
-    if found := schema.problems(result):
+    if found := found + schema.problems(result):
         raise ConfigError(found)
     return result
 
@@ -203,10 +206,11 @@ def plain(*overrides: str) -> RunConfig:
 
 
 def one_line(error: Exception) -> str:
-    """A message of Hydra's or OmegaConf's, without its search path and blank lines."""
+    """A message of Hydra's or OmegaConf's: what it is about, no search path, no blank lines."""
+    override = str(getattr(error, "override", None) or "").lstrip("+")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not re.match(r"provider=|Config search path|See https", line)]
-    return " ".join(kept)
+    return f"{override}: " * bool(override) + " ".join(kept)
 
 
 def _unlock(node: Any) -> None:
@@ -220,15 +224,13 @@ def _unlock(node: Any) -> None:
             _unlock(child)
 
 
-def _leaves(content: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+def _leaves(content: Mapping[Any, Any], path: str = "") -> list[tuple[str, Any]]:
     """Dotted keys and values; a free dictionary (`model.scratch`) is one value."""
-    sections = {key.partition(".")[0] for key in known_keys() if "." in key}
     found = []
-    for name, value in content.items():
-        if name in sections and isinstance(value, dict):
-            found += [(f"{name}.{key}", inner) for key, inner in value.items()]
-        else:
-            found.append((str(name), value))
+    for key, value in content.items():
+        name = f"{path}{key}"
+        nested = isinstance(value, dict) and value and name not in known_keys()
+        found += _leaves(value, f"{name}.") if nested else [(name, value)]
     return found
 
 
@@ -237,14 +239,11 @@ def _explain(key: str, value: Any, error: Exception) -> str:
 
     if not isinstance(error, ConfigKeyError | AttributeError):
         return f"{key}={value!r}: {one_line(error).split(' full_key')[0]}"
-    known = known_keys()
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    section = key.rpartition(".")[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == section] or known
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown key {key!r}{hint} (keys there: {', '.join(siblings)})"
+    known, section = known_keys(), key.rpartition(".")[0]
+    there = [k for k in known if section and k.rpartition(".")[0] == section]
+    return unknown("key", key, there or {k.partition(".")[0] for k in known}, known)
 
 
 def runs_dir() -> Path:
-    """Where run folders go: $PRUNE_RUNS, or `runs` in the current folder."""
+    """Where run folders go: $PRUNE_RUNS, or `runs` here."""
     return Path(os.environ.get("PRUNE_RUNS", "runs"))

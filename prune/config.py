@@ -7,6 +7,7 @@ Densities and ratios are in [0, 1]; lengths are in tokens; steps are optimizer s
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,8 +176,9 @@ def field_problems(config: Any, path: str = "") -> list[str]:
                 problems.append(f"{name}: {unknown('value', value, choices)}")
         elif "low" in item.metadata and value is not None:
             low, high = item.metadata["low"], item.metadata["high"]
-            if not (value >= low and (high is None or value <= high)):
+            if not (low <= value < math.inf and (high is None or value <= high)):
                 bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+                bounds = bounds if math.isfinite(value) else "finite"
                 problems.append(f"{name}={value} must be {bounds}")
     return problems
 

@@ -71,9 +71,12 @@ class Stopped(PruneError):
     exit_code = 75
 
 
-def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
-    """The one way to say that a name is not known: the nearest match, then the choices."""
+def unknown(kind: str, name: object, choices: Iterable[str], others: Iterable[str] = ()) -> str:
+    """The one way to say that a name is not known: the nearest match, then the choices.
+
+    The nearest match may also be one of `others`, too many to be listed.
+    """
     known = sorted(choices)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), [*known, *others], n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (choices: {', '.join(known)})"

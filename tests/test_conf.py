@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prune import compose
-from prune.config import RunConfig, as_dict, run_id
+from prune.config import RunConfig, as_dict, known_keys, run_id
 from prune.errors import ConfigError
 
 CONF = compose.conf_dir()
@@ -109,7 +109,7 @@ def test_all_problems_are_reported_at_once_each_with_a_way_out() -> None:
     text = str(caught.value)
     for hint in (
         "unknown model 'minilm'; did you mean minilm_l6? (choices: ",
-        "unknown key 'train.lrr'; did you mean train.lr? (keys there: ",
+        "unknown key 'train.lrr'; did you mean train.lr? (choices: ",
         "unknown key 'trian.lr'; did you mean train.lr?",
         "attention.algorithm: unknown value 'topkk'; did you mean topk? (choices: ",
         "train.batch_size=0 must be at least 1",
@@ -150,7 +150,7 @@ def test_a_bad_override_is_a_config_error(override: str) -> None:
     assert "\n\n" not in str(caught.value)
 
 
-KEYS = compose.known_keys()
+KEYS = known_keys()
 OVERRIDES = st.text(max_size=30) | st.builds(
     "{}{}={}".format,
     st.sampled_from(["", "+", "++", "~"]),
