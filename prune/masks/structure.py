@@ -119,3 +119,8 @@ def _no_table(model: nn.Module, kind: str | None) -> str:
         f"its linear layers: {shown or 'none'}\n"
         "write rules for them: Policy(rules=[Rule(pattern, algorithm, geometry)])"
     )
+
+
+def has_heads(model: nn.Module, layer: Attention) -> bool:
+    """False for an attention that was shrunk to nothing: its core has no query matrix left."""
+    return any(name == layer.query for name, _ in model.named_modules())

@@ -1,0 +1,1 @@
+"""What remains: the shrunk network, saved and loaded."""

@@ -1,0 +1,161 @@
+"""Save a shrunk network and load it back: safetensors, config, tokenizer and `prune.json`.
+
+Uneven heads and widths are the normal case, so `prune.json` holds them layer by layer, with a hash
+of the weights. Saving reloads in memory and compares the logits before the folder appears.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from safetensors.torch import load_file
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from prune.artifact import surgery
+from prune.errors import CheckpointError
+from prune.masks import structure
+
+FORMAT = 1
+SHAPE_FILE, WEIGHTS_FILE = "prune.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Heads and FFN neurons left in each layer."""
+
+    heads: list[int]
+    widths: list[int]
+
+
+def shape_of(model: nn.Module) -> Shape:
+    """The heads and widths of a dense or shrunk network."""
+    found = structure.read(model)
+    heads = [
+        cast(nn.Linear, model.get_submodule(a.query)).out_features // a.head_size
+        if structure.has_heads(model, a)
+        else 0
+        for a in found.attention
+    ]
+    widths = [cast(nn.Linear, model.get_submodule(f.inner)).out_features for f in found.ffn]
+    return Shape(heads, widths)
+
+
+def reshape(model: nn.Module, shape: Shape) -> None:
+    """Give a freshly built network the heads and widths of `shape`; its weights do not matter."""
+    found = structure.read(model)
+    if (len(found.attention), len(found.ffn)) != (len(shape.heads), len(shape.widths)):
+        raise CheckpointError(
+            f"{SHAPE_FILE} has {len(shape.heads)} layers and the model {len(found.attention)}"
+        )
+    for layer, heads in zip(found.attention, shape.heads, strict=True):
+        query = cast(nn.Linear, model.get_submodule(layer.query))
+        units = surgery.first(heads * layer.head_size, query.out_features)
+        for name in (layer.query, layer.key, layer.value):
+            surgery.keep_outputs(cast(nn.Linear, model.get_submodule(name)), units)
+        surgery.keep_inputs(cast(nn.Linear, model.get_submodule(layer.output)), units)
+        if heads == 0:
+            surgery.remove_attention(model, layer)
+    for ffn, width in zip(found.ffn, shape.widths, strict=True):
+        inner = cast(nn.Linear, model.get_submodule(ffn.inner))
+        units = surgery.first(width, inner.out_features)
+        surgery.keep_outputs(inner, units)
+        surgery.keep_inputs(cast(nn.Linear, model.get_submodule(ffn.outer)), units)
+
+
+def save(
+    model: PreTrainedModel,
+    folder: str | Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    source_run: str = "",
+    card: str = "",
+) -> str:
+    """Write `model` to `folder` (replaced if it is there) and return the sha256 of its weights.
+
+    Raises CheckpointError if what was written does not give the same logits back.
+    """
+    folder = Path(folder)
+    aside = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.save_pretrained(aside)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(aside)
+    digest = file_hash(aside / WEIGHTS_FILE)
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "class": type(model).__name__,
+        **asdict(shape_of(model)),
+        "source_run": source_run,
+        "sha256": digest,
+    }
+    (aside / SHAPE_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    if card:
+        (aside / "README.md").write_text(card)
+    _same_logits(model, load(aside))
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(aside, folder)
+    return digest
+
+
+def load(folder: str | Path) -> PreTrainedModel:
+    """The network that `save` wrote, in eval mode. Nothing is unpickled and no remote code runs.
+
+    Raises CheckpointError if the folder is not complete or its weights are not those saved.
+    """
+    folder = Path(folder)
+    content = _read(folder)
+    kind = getattr(transformers, str(content["class"]), None)
+    if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
+        raise CheckpointError(f"{folder}: {content['class']!r} is not a model of transformers")
+    if file_hash(folder / WEIGHTS_FILE) != content["sha256"]:
+        raise CheckpointError(f"{folder}: the weights are not those that were saved (wrong hash)")
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    model: PreTrainedModel = kind(config)
+    reshape(model, Shape(content["heads"], content["widths"]))
+    missing, unexpected = model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    if unexpected or set(missing) - tied:
+        raise CheckpointError(
+            f"{folder}: weights missing or left over: {(missing + unexpected)[:3]}"
+        )
+    model.tie_weights()
+    model.train(False)
+    return model
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    for name in (SHAPE_FILE, WEIGHTS_FILE, "config.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is not a saved model: {name} is missing")
+    try:
+        content = json.loads((folder / SHAPE_FILE).read_text())
+        if content["format"] != FORMAT:
+            raise CheckpointError(f"{folder}: format {content['format']} is not {FORMAT}")
+        return {key: content[key] for key in ("class", "heads", "widths", "sha256", "source_run")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder}/{SHAPE_FILE} cannot be read ({error})") from error
+
+
+@torch.inference_mode()
+def _same_logits(model: PreTrainedModel, loaded: PreTrainedModel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    length = min(16, getattr(model.config, "max_position_embeddings", 16))
+    ids = torch.randint(0, model.config.vocab_size, (2, length), generator=generator)
+    was_training, device = model.training, model.device
+    model.train(False)
+    ours, theirs = model(ids.to(device))[0].cpu().float(), loaded(ids)[0].float()
+    model.train(was_training)
+    if not torch.allclose(ours, theirs, rtol=0, atol=1e-4):
+        raise CheckpointError("the saved model does not give the same logits back")

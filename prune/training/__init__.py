@@ -1,0 +1,1 @@
+"""How it learns: the Trainer, distillation and the teacher's logits."""
