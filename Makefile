@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SEED ?= 0
-RUNS ?= runs/demo
+DEMO ?= demo/seed$(SEED)
 PIP_FLAGS ?=
 
 BIN := $(VENV)/bin
@@ -28,7 +28,7 @@ check: lint types ## everything but the tests: lint and types
 lint: $(STAMP) ## ruff, its formatter, and the floors of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 types: $(STAMP) ## mypy, strict, on the three packages
 	$(BIN)/mypy
@@ -43,11 +43,12 @@ test: $(STAMP) ## the fast tests: minutes, no network
 test-all: $(STAMP) ## also the slow ones and those on real data
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
-demo: export PRUNE_RUNS := $(RUNS)
-demo: $(STAMP) ## train, prune and compare a toy model; SEED=1 for another one
-	$(BIN)/prune sweep toy seed=$(SEED)
-	$(BIN)/prune report --pareto
+demo: export PRUNE_RUNS := $(DEMO)/runs
+demo: $(STAMP) ## train, prune and compare a toy model in demo/; SEED=1 for another one
+	@# a database that the user named elsewhere is none of the demo's
+	env -u PRUNE_DB $(BIN)/prune sweep toy seed=$(SEED)
+	env -u PRUNE_DB $(BIN)/prune report --pareto --out $(DEMO)/report
 
-clean: ## remove caches and build output; runs and .venv stay
+clean: ## remove caches and build output; runs, demo and .venv stay
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
