@@ -53,7 +53,12 @@ class Store:
 
     @property
     def url(self) -> str:
-        """The database, without its password."""
+        """The database, complete with its password; the study of a sweep may live there too."""
+        return self._index.url.render_as_string(hide_password=False)
+
+    @property
+    def shown_url(self) -> str:
+        """The database, for people to read."""
         return self._index.shown
 
     @contextlib.contextmanager
@@ -93,6 +98,10 @@ class Store:
         Raises StoreError with the candidates, or with the nearest ids.
         """
         return reading.read(self._path(prefix))
+
+    def name(self, prefix: str) -> str:
+        """`GROUP/ID` of the run that `find` would give; it may be broken."""
+        return reading.key(self._path(prefix))
 
     def records(
         self, group: str | None = None, task: str | None = None, status: str | None = None

@@ -1,0 +1,61 @@
+"""One run as text: what was asked, what came out, the next command."""
+
+import shlex
+from collections.abc import Mapping
+
+from prune.records import Point, Record
+
+
+def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
+    """Several lines about `record`; `progress` is the last line of its metrics."""
+    title = [record.run_id, record.status, record.experiment, record.task]
+    lines = [" · ".join(filter(None, title)) + f"   {record.path}"]
+    facts = {
+        "overrides": shlex.join(record.overrides),
+        "started": record.started,
+        "took": f"{record.seconds:,.0f} s, {record.steps:,} steps" if record.seconds else "",
+        "progress": "" if record.points else progress_text(progress),
+        **{f"from {role}": name for role, name in record.lineage.items()},
+        "reference": quality_text(record.reference, record.metric),
+        "error": record.error,
+    }
+    lines += [f"  {name:<12}{text}" for name, text in facts.items() if text]
+    for point in record.points:
+        lines += _point(point, record.metric)
+    if record.status in ("failed", "interrupted"):
+        lines.append(f"next: prune train {shlex.join(record.overrides)}".rstrip())
+    return "\n".join(lines)
+
+
+def _point(point: Point, metric: str) -> list[str]:
+    density = point.density
+    lines = [
+        f"  {point.stage:<12}{quality_text(point.quality, metric)}   "
+        f"{point.dense_size_mb:.1f} -> {point.size_mb:.1f} MB   {point.artifact}/",
+        f"    density   {density.nonzero:.3f} non-zero, {density.stored:.3f} stored, "
+        f"{density.model:.3f} of the whole model",
+    ]
+    for cell in point.latency:
+        lines.append(
+            f"    {cell.batch} x {cell.length} {cell.runtime}: dense {cell.dense_ms:.1f} ms, "
+            f"pruned {cell.pruned_ms:.1f} ms, speedup {cell.speedup:.2f}x "
+            f"({cell.speedup_low:.2f} to {cell.speedup_high:.2f})"
+        )
+    if point.heads:
+        lines.append(f"    heads     {' '.join(map(str, point.heads))}")
+    if point.widths:
+        lines.append(f"    neurons   {' '.join(map(str, point.widths))}")
+    return lines
+
+
+def quality_text(quality: Mapping[str, float], metric: str) -> str:
+    """The headline metric, or all of them if it is missing."""
+    names = [metric] if metric in quality else list(quality)
+    return ", ".join(f"{name} {quality[name]:.2f}" for name in names)
+
+
+def progress_text(progress: Mapping[str, float] | None) -> str:
+    if not progress:
+        return ""
+    loss = f", loss {progress['loss']:.3g}" if "loss" in progress else ""
+    return f"step {progress.get('step', 0):,.0f}{loss}"
