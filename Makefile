@@ -18,9 +18,10 @@ install: $(STAMP) ## create .venv with the pinned packages; again only when they
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned packages into $(VENV): a minute or more"
 	@# torch first and pinned: left to the resolver it could come twice, in gigabytes.
-	$(BIN)/pip install $(PIP_FLAGS) "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q -c constraints.txt $(PIP_FLAGS) "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install -q -c constraints.txt $(PIP_FLAGS) -e '.[dev]'
 	@touch $@
 
 check: lint types ## everything but the tests: lint and types
