@@ -235,7 +235,7 @@ def test_known_keys_are_the_leaves_of_a_run() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
-        ([], 0, "prune train"),
+        ([], 2, "prune train"),
         (["--help"], 0, "prune train"),
         (["train", "--cfg", "job", "+experiment=toy"], 0, "experiment: toy"),
         (["tarin"], 2, "did you mean train?"),
