@@ -1,0 +1,59 @@
+"""Where runs are started: what every executor can do. An executor knows nothing of the store.
+
+A job is one child, exactly `prune train OVERRIDES`. Its verdict is the result the child stored;
+what an executor reports is only that the child is gone, and how it went.
+"""
+
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    run_id: str
+    overrides: tuple[str, ...]  # of `prune train`
+    log: Path  # where its output goes; appended to, so that a retry keeps the first try
+    alone: bool = False  # nothing else runs beside it: it may have all cores
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that is gone. `code` as subprocess has it; None if it was adopted: nobody knows."""
+
+    run_id: str
+    code: int | None
+
+    def __str__(self) -> str:
+        if self.code is None:
+            return "ended without a result"
+        if self.code < 0:
+            return f"killed by {signal.Signals(-self.code).name}"
+        return f"exit code {self.code}"
+
+
+class Executor(ABC):
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many more jobs can start now."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> int:
+        """Start it; returns its slot. Only if there is capacity."""
+
+    @abstractmethod
+    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool]) -> int:
+        """Take over a job that another controller started: it fills a slot until not `alive`.
+
+        `pid` is 0 if it runs on another machine: it is waited for, never cancelled.
+        """
+
+    @abstractmethod
+    def poll(self) -> list[Ended]:
+        """The jobs that ended since the last call. Never blocks."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """End every job with all its processes, and return when they are gone."""

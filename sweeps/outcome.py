@@ -1,0 +1,70 @@
+"""What became of the trials: counts, the front as one line, and the same as JSON."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prune.records import Record
+from sweeps.plan import Trial
+
+
+@dataclass
+class Outcome:
+    total: int
+    done: dict[str, Record] = field(default_factory=dict)  # by run id
+    failed: dict[str, tuple[Trial, str]] = field(default_factory=dict)  # and why
+    retried: int = 0
+
+    def line(self) -> str:
+        """done 6 of 21 · retried 1 · front 2 points: 61.0@1.2x 60.2@1.5x"""
+        words = [f"done {len(self.done)} of {self.total}"]
+        words += [f"retried {self.retried}"] if self.retried else []
+        words += [f"failed {len(self.failed)}"] if self.failed else []
+        best = front(self.done.values())
+        if best:
+            points = " ".join(f"{quality:.1f}@{speedup:.1f}x" for quality, speedup, _ in best)
+            words.append(f"front {len(best)} point{'s' if len(best) > 1 else ''}: {points}")
+        return " · ".join(words)
+
+    def failures(self) -> str:
+        """One line a failed trial."""
+        return "\n".join(
+            f"  {trial.name}  {run_id}  {why}" for run_id, (trial, why) in self.failed.items()
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "total": self.total,
+            "done": list(self.done),
+            "failed": {run_id: why for run_id, (_, why) in self.failed.items()},
+            "retried": self.retried,
+            "front": [
+                {"run_id": run_id, "quality": quality, "speedup": speedup}
+                for quality, speedup, run_id in front(self.done.values())
+            ],
+        }
+
+
+def front(records: Iterable[Record]) -> list[tuple[float, float, str]]:
+    """Quality, speedup and run id of the runs that no other one beats in both, best first."""
+    points = []
+    for record in records:
+        if record.points and record.points[-1].latency:
+            point = record.points[-1]
+            points.append((point.quality[record.metric], point.latency[0].speedup, record.run_id))
+    best: list[tuple[float, float, str]] = []
+    for quality, speedup, run_id in sorted(points, reverse=True):
+        if not best or speedup > best[-1][1]:
+            best.append((quality, speedup, run_id))
+    return best
+
+
+def result(record: Record) -> str:
+    """F1 58.9   density 0.37   speedup 1.63x"""
+    if not record.points:
+        return "no point"
+    point, metric = record.points[-1], record.metric
+    words = [f"{metric.replace('_', ' ').capitalize()} {point.quality[metric]:.1f}"]
+    words.append(f"density {point.density.nonzero:.2f}")
+    words += [f"speedup {point.latency[0].speedup:.2f}x"] if point.latency else []
+    return "   ".join(words)
