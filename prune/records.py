@@ -88,7 +88,9 @@ class Record:
     config: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
-    reference: dict[str, float] = field(default_factory=dict)  # quality of the dense model or teacher
+    reference: dict[str, float] = field(
+        default_factory=dict
+    )  # quality of the dense model or teacher
     lineage: dict[str, str] = field(default_factory=dict)  # "model" and "teacher": run id or name
     started: str = ""  # ISO 8601, UTC
     seconds: float = 0.0
@@ -111,7 +113,7 @@ def from_json(content: dict[str, Any], path: str = "") -> Record:
     try:
         fields["points"] = [_point(p) for p in fields.get("points", [])]
         return Record(**fields, path=path)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a result of this program ({error})") from error
 
 

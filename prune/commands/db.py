@@ -22,9 +22,9 @@ def main(argv: list[str]) -> int:
     asked = parser.parse_args(argv)
     store = Store()  # this alone upgrades the schema
     if asked.command == "path":
-        print(store.shown_url.removeprefix("sqlite:///"))
+        print(store.database)
     elif asked.command == "upgrade":
-        say(f"schema {HEAD}: {store.shown_url}")
+        say(f"schema {HEAD}: {store.database}")
     else:
         rebuild(store)
     return 0

@@ -27,7 +27,7 @@ def is_current(connection: Connection) -> bool:
     found = revision(connection)
     if found is not None and found not in REVISIONS:
         raise StoreError(
-            f"the index {connection.engine.url.render_as_string()} has schema {found}, "
+            f"the index {connection.engine.url.database} has schema {found}, "
             f"this prune knows {HEAD}: upgrade prune, or set PRUNE_DB to another database"
         )
     return found == HEAD

@@ -57,8 +57,8 @@ class Store:
         return self._index.url.render_as_string(hide_password=False)
 
     @property
-    def shown_url(self) -> str:
-        """The database, for people to read."""
+    def database(self) -> str:
+        """The SQLite file, or the URL without its password: for people to read."""
         return self._index.shown
 
     @contextlib.contextmanager

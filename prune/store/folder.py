@@ -74,12 +74,12 @@ class RunFolder:
             raise StoreError("\n".join([f"run {self.run_id} has no evidence to record", *problems]))
         return self._record(record)
 
-    def fail(self, error: BaseException) -> Record:
-        """Record that the run failed, and why, in one line."""
-        record = Record(
+    def outcome(self, status: str, **found: Any) -> Record:
+        """A record of this run: what was asked, when, how long so far; `found` is the rest."""
+        return Record(
             self.run_id,
             self.path.parent.name,
-            "failed",
+            status,
             experiment=self.config.experiment,
             task=self.config.task.name,
             config=as_dict(self.config),
@@ -87,8 +87,12 @@ class RunFolder:
             started=self._started,
             seconds=round(time.monotonic() - self._began, 3),
             steps=self._steps,
-            error=one_line(error),
+            **found,
         )
+
+    def fail(self, error: BaseException) -> Record:
+        """Record that the run failed, and why, in one line."""
+        record = self.outcome("failed", error=one_line(error))
         return self._record(record)
 
     def _record(self, record: Record) -> Record:

@@ -15,7 +15,7 @@ from prune.errors import StoreError
 from prune.store.files import on_network, storing
 
 LOCK = "lock"
-GRACE_S = 1.0  # a look at the status of a run takes its lock for a moment
+GRACE_S = 0.5  # a look at the status of a run takes its lock for a moment
 POLL_S = 0.05
 
 _held: set[int] = set()

@@ -1,5 +1,6 @@
 """What a run folder says: its status, its Record, its metrics. Reads only, trusts nothing."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from prune.store.lock import holder
 RESULT, CONFIG, OVERRIDES = "result.json", "config.yaml", "overrides.yaml"
 ENVIRONMENT, METRICS = "env.json", "metrics.jsonl"
 TAIL_BYTES = 65536  # longer than any line of metrics.jsonl
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def folders(root: Path, group: str | None = None) -> Iterator[Path]:
@@ -97,10 +97,13 @@ def _result(path: Path) -> Record:
             f"{file} was written by a newer prune (result format {content['format']}, "
             f"this one reads {FORMAT}): upgrade prune"
         )
-    record = from_json(content, str(path))
+    try:
+        record = from_json(content, str(path))
+    except StoreError as error:
+        raise _broken(file, str(error).removeprefix(f"{path}: ")) from error
     if problems := evidence_problems(record, path.name):
         raise _broken(file, "; ".join(problems))
-    return record
+    return dataclasses.replace(record, group=path.parent.name)  # it may have been moved
 
 
 def _broken(file: Path, why: str) -> StoreError:
@@ -130,7 +133,7 @@ def _unfinished(path: Path, status: str) -> Record:
 def _yaml(file: Path, kind: type) -> Any:
     """The content of a YAML file; empty if it is missing (killed before it was written)."""
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader)
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return kind()
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

@@ -48,9 +48,9 @@ runs = sa.Table(
     _text("started"),
     _number("seconds"),
     _whole("steps"),
-    _text("error"),
+    sa.Column("error", sa.Text, nullable=False),
     _text("stamp"),  # of the folder, when it was read
-    _text("content"),  # the Record as JSON
+    sa.Column("content", sa.Text, nullable=False),  # the Record as JSON
 )
 points = sa.Table(
     "points",
@@ -66,7 +66,7 @@ points = sa.Table(
     _text("runtime", nullable=True),
     *(_number(name, nullable=True) for name in HEADLINE[3:]),
     _text("sha256"),
-    _text("content"),
+    sa.Column("content", sa.Text, nullable=False),
 )
 metrics = sa.Table(
     "metrics",
