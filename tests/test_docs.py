@@ -105,27 +105,39 @@ def test_the_performance_table_is_made_from_the_result_files() -> None:
 
 def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
-    from transformers import BertConfig, BertForQuestionAnswering, BertTokenizer
+    from transformers import BertConfig, BertForQuestionAnswering, BertTokenizer, TrainingArguments
 
     torch.manual_seed(0)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(words), intermediate_size=128, **sizes)
+    model = BertForQuestionAnswering(
+        BertConfig(vocab_size=len(words), intermediate_size=128, **sizes)
+    )
     ids = torch.randint(5, len(words), (4, 16))
     ends = torch.randint(0, 16, (4,))
     batch = {"input_ids": ids, "start_positions": ends, "end_positions": ends}
     names = {
-        "model": BertForQuestionAnswering(config),
+        "model": model,
         "loader": [batch] * 10,
         "epochs": 2,
         "tokenizer": BertTokenizer(str(tmp_path / "vocab.txt")),
+        "dataset": [{key: value[i] for key, value in batch.items()} for i in range(4)] * 8,
+        "args": TrainingArguments(
+            str(tmp_path), max_steps=20, report_to="none", use_cpu=True, disable_tqdm=True
+        ),
     }
     monkeypatch.chdir(tmp_path)
-    for block in blocks(README, "python"):
-        exec(compile(block, "README.md", "exec"), names)
-    assert (tmp_path / "my-model" / "model.safetensors").is_file()
-    again = names["again"].eval()  # type: ignore[attr-defined]
-    small = names["small"].eval()  # type: ignore[attr-defined]
+    loop, trainer = blocks(README, "python")
+    exec(compile(loop, "README.md", "exec"), names)
+    small, again = names["small"], names["again"]
+    assert isinstance(small, torch.nn.Module)
+    assert isinstance(again, torch.nn.Module)
     with torch.no_grad():
-        assert torch.equal(small(input_ids=ids).start_logits, again(input_ids=ids).start_logits)
+        expected = small.eval()(input_ids=ids).start_logits
+        assert torch.equal(again.eval()(input_ids=ids).start_logits, expected)
+    names["model"] = BertForQuestionAnswering(model.config)
+    exec(compile(trainer, "README.md", "exec"), names)
+    small = names["small"]
+    assert isinstance(small, torch.nn.Module)
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
