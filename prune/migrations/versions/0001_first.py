@@ -10,6 +10,20 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _runs()
+    _points()
+    op.create_table(
+        "metrics",
+        sa.Column("run", sa.String, sa.ForeignKey("runs.run", ondelete="CASCADE")),
+        sa.Column("line", sa.BigInteger),
+        sa.Column("name", sa.String),
+        sa.Column("step", sa.BigInteger, nullable=False),
+        sa.Column("value", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("run", "line", "name"),
+    )
+
+
+def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("run", sa.String, primary_key=True),
@@ -35,6 +49,9 @@ def upgrade() -> None:
     )
     for name in ("run_id", "group_name", "task", "status"):
         op.create_index(f"ix_runs_{name}", "runs", [name])
+
+
+def _points() -> None:
     op.create_table(
         "points",
         sa.Column("run", sa.String, sa.ForeignKey("runs.run", ondelete="CASCADE")),
@@ -57,15 +74,6 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String, nullable=False),
         sa.Column("content", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("run", "position"),
-    )
-    op.create_table(
-        "metrics",
-        sa.Column("run", sa.String, sa.ForeignKey("runs.run", ondelete="CASCADE")),
-        sa.Column("line", sa.BigInteger),
-        sa.Column("name", sa.String),
-        sa.Column("step", sa.BigInteger, nullable=False),
-        sa.Column("value", sa.Float, nullable=False),
-        sa.PrimaryKeyConstraint("run", "line", "name"),
     )
 
 
