@@ -7,11 +7,12 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing may be downloaded by a test
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # many small networks: threads only get in the way
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real data sets and a real encoder; the test is skipped where it is missing."""
+    """The folder with real data sets and a real encoder; without it the test is skipped."""
     folder = Path(os.environ.get("PRUNE_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip(f"needs the real data: set PRUNE_SHARED (looked in {folder})")
