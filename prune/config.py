@@ -73,7 +73,6 @@ class ScheduleConfig:
     initial: float = at_least(0, 1.0)
     final: float = at_least(0, 10.0)
     ramp_epochs: float | None = at_least(0, None)  # pruning speed: overrides `final`
-    start: float | None = None  # threshold before the ramp; None: the algorithm's own
     end: float | None = None  # threshold after the ramp; None: the algorithm's own
     penalty: float = at_least(0, 0.0)  # lambda
 
@@ -201,17 +200,21 @@ def problems(config: RunConfig) -> list[str]:
 
 
 def _density_problems(config: RunConfig) -> list[str]:
-    if config.target.density is None:
-        return []
     found = []
+    ranking = ("topk", "magnitude")
+    asked = config.target.density
     for name in ("attention", "ffn"):
         part: PartConfig = getattr(config, name)
-        if part.name != "dense" and part.algorithm not in ("topk", "magnitude"):
+        if part.name == "dense":
+            continue
+        if asked is not None and part.algorithm not in ranking:
             found.append(
-                f"target.density={config.target.density} needs an algorithm that ranks "
+                f"target.density={asked} needs an algorithm that ranks "
                 f"({name}.algorithm is {part.algorithm}): use {name}.algorithm=topk, "
                 "or drop the target and set schedule.penalty"
             )
-    if config.schedule.end is not None:
+        if asked is None and config.schedule.end is None and part.algorithm in ranking:
+            found.append(f"{name}.algorithm={part.algorithm} needs target.density=SHARE to keep")
+    if asked is not None and config.schedule.end is not None:
         found.append("target.density and schedule.end say the same thing: give one of them")
     return found

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -111,7 +112,7 @@ def load(folder: str | Path) -> PreTrainedModel:
     """
     folder = Path(folder)
     content = _read(folder)
-    kind = getattr(transformers, str(content["class"]), None)
+    kind = getattr(transformers, content["class"], None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
         raise CheckpointError(f"{folder}: {content['class']!r} is not a model of transformers")
     if file_hash(folder / WEIGHTS_FILE) != content["sha256"]:
@@ -119,15 +120,23 @@ def load(folder: str | Path) -> PreTrainedModel:
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     model: PreTrainedModel = kind(config)
     reshape(model, Shape(content["heads"], content["widths"]))
-    missing, unexpected = model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
+    try:
+        left = model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: {SHAPE_FILE} does not describe the weights") from error
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
-        raise CheckpointError(
-            f"{folder}: weights missing or left over: {(missing + unexpected)[:3]}"
-        )
+    if wrong := [*left.unexpected_keys, *(set(left.missing_keys) - tied)]:
+        raise CheckpointError(f"{folder}: weights missing or left over: {', '.join(wrong[:3])}")
     model.tie_weights()
     model.train(False)
     return model
+
+
+def load_any(location: str | Path, otherwise: Callable[[str], PreTrainedModel]) -> PreTrainedModel:
+    """`load` where `location` is a folder that `save` wrote, else what `otherwise` makes of it."""
+    if (Path(location) / SHAPE_FILE).is_file():
+        return load(location)
+    return otherwise(str(location))
 
 
 def file_hash(path: Path) -> str:
@@ -141,11 +150,16 @@ def _read(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"{folder} is not a saved model: {name} is missing")
     try:
         content = json.loads((folder / SHAPE_FILE).read_text())
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"{folder}: format {content['format']} is not {FORMAT}")
-        return {key: content[key] for key in ("class", "heads", "widths", "sha256", "source_run")}
+        version, numbers = content["format"], [*content["heads"], *content["widths"]]
+        known = {key: content[key] for key in ("class", "heads", "widths", "sha256")}
+        readable = isinstance(known["class"], str) and all(isinstance(n, int) for n in numbers)
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder}/{SHAPE_FILE} cannot be read ({error})") from error
+        raise CheckpointError(f"{folder / SHAPE_FILE} cannot be read ({error})") from error
+    if version != FORMAT:
+        raise CheckpointError(f"{folder}: format {version} is not {FORMAT}: update prune")
+    if not readable:
+        raise CheckpointError(f"{folder / SHAPE_FILE} cannot be read (heads and widths are counts)")
+    return known
 
 
 @torch.inference_mode()

@@ -194,7 +194,7 @@ class Pruner:
                 )
 
     def _refuse(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if args[1:] or kwargs.get("closure") is not None:
+        if any(given is not None for given in (*args[1:], kwargs.get("closure"))):
             raise TrainingError(
                 "optimizer.step(closure) sees the unmasked weights: call backward first"
             )

@@ -9,7 +9,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, final
+from typing import final
 
 
 @final
@@ -17,29 +17,24 @@ class Lease:
     """`folder`: where the locks of this device are; None: nobody to share with."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._files: tuple[IO[str], IO[str]] | None = None
+        self.folder = folder
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self._files = (folder / ".gate.lock").open("w"), (folder / ".device.lock").open("w")
 
     def shared(self) -> AbstractContextManager[None]:
-        return self._held(fcntl.LOCK_SH) if self._files else nullcontext()
+        """For one training step."""
+        return _held(self.folder, fcntl.LOCK_SH) if self.folder else nullcontext()
 
     def exclusive(self) -> AbstractContextManager[None]:
-        return self._held(fcntl.LOCK_EX) if self._files else nullcontext()
+        """For a measurement."""
+        return _held(self.folder, fcntl.LOCK_EX) if self.folder else nullcontext()
 
-    @contextmanager
-    def _held(self, kind: int) -> Iterator[None]:
-        assert self._files is not None
-        gate, device = self._files
+
+@contextmanager
+def _held(folder: Path, kind: int) -> Iterator[None]:
+    with (folder / "gate.lock").open("w") as gate, (folder / "device.lock").open("w") as device:
         fcntl.flock(gate, kind)
-        try:
-            if kind == fcntl.LOCK_SH:
-                fcntl.flock(device, kind)
-                fcntl.flock(gate, fcntl.LOCK_UN)
-            else:
-                fcntl.flock(device, kind)
-            yield
-        finally:
-            fcntl.flock(device, fcntl.LOCK_UN)
+        fcntl.flock(device, kind)
+        if kind == fcntl.LOCK_SH:  # whoever measures keeps the gate closed
             fcntl.flock(gate, fcntl.LOCK_UN)
+        yield

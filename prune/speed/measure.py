@@ -53,6 +53,11 @@ def density(small: Count, dense: Count) -> Density:
     )
 
 
+def size_mb(model: nn.Module) -> float:
+    """Megabytes (1e6 bytes) of the weights of a network in memory."""
+    return sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+
+
 @torch.inference_mode()
 def latency(
     dense: nn.Module,

@@ -14,6 +14,11 @@ POSITION_LOGITS = ("start_logits", "end_logits")  # their classes are the tokens
 NOT_INPUTS = ("index", "length", "labels", "start_positions", "end_positions")
 
 
+def without_labels(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a network needs of a batch to give logits."""
+    return {name: value for name, value in batch.items() if name not in NOT_INPUTS}
+
+
 class Teacher(Protocol):
     """Whatever knows a teacher's logits for a batch."""
 
@@ -30,7 +35,7 @@ class OnlineTeacher:
 
     @torch.no_grad()
     def logits(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
-        inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
+        inputs = without_labels(batch)
         self.model.eval().to(next(iter(inputs.values())).device)
         outputs = self.model(**inputs)
         return [outputs[name] for name in self.names]

@@ -4,6 +4,7 @@ The model stays the dense model the Trainer knows; the Pruner works between its 
 `SparseTrainerMixin` does the same for any subclass of Trainer; put it first among the bases.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ class SparseTrainerMixin:
     def create_optimizer(self: Any, model: nn.Module | None = None) -> Optimizer:
         """Weights with `learning_rate`, scores with `scores_lr`, and the Pruner attached."""
         if self.optimizer is None:
-            steps = self.state.max_steps
-            epochs = self.state.num_train_epochs or 1
-            self.pruner = Pruner(self.model, self.policy, steps, steps / epochs)
+            batch = self.get_total_train_batch_size(self.args)
+            per_epoch = math.ceil(len(self.train_dataset) / batch)
+            self.pruner = Pruner(self.model, self.policy, self.state.max_steps, per_epoch)
             groups = self.pruner.parameter_groups(
                 self.args.learning_rate, self.scores_lr, self.args.weight_decay
             )

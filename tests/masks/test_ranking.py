@@ -44,6 +44,8 @@ def test_large(seed: int, density: float, kind: str) -> None:
     assert torch.equal(keep_largest(values, count), by_sorting(values, count))
 
 
-@pytest.mark.parametrize(("density", "total", "kept"), [(0.5, 3, 2), (0, 9, 0), (1, 9, 9), (0.05, 10, 1)])
+@pytest.mark.parametrize(
+    ("density", "total", "kept"), [(0.5, 3, 2), (0, 9, 0), (1, 9, 9), (0.05, 10, 1)]
+)
 def test_halves_round_up(density: float, total: int, kept: int) -> None:
     assert count_kept(density, total) == kept

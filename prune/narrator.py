@@ -1,0 +1,132 @@
+"""What a run says while it works: lines for people on stdout and in train.log, a bar on stderr."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerState
+
+from prune.artifact.checkpoint import Shape
+from prune.config import RunConfig
+from prune.masks.policy import Site
+from prune.masks.schedule import Ramp
+from prune.records import Point, Record
+from prune.store import RunFolder
+from prune.training.trainer import SparseTrainer
+
+
+@final
+class Narrator:
+    """Says each line once, here and in the run's log; says nothing here with --quiet."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self.quiet = bool(os.environ.get("PRUNE_QUIET"))
+        self.log = log
+
+    def say(self, line: str) -> None:
+        if not self.quiet:
+            print(line, flush=True)
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def begin(self, config: RunConfig, run_id: str, path: Path) -> None:
+        title = " · ".join(dict.fromkeys([config.experiment, config.model.name, config.task.name]))
+        self.say(f"{title:<44}run {run_id}   {path}")
+
+    def plan(self, sites: list[Site]) -> None:
+        """One line a part: how many matrices, by which algorithm, cut how."""
+        if not sites:
+            self.say("  dense       nothing is pruned")
+        for part in dict.fromkeys(site.part for site in sites):
+            ours = [site for site in sites if site.part == part]
+            ties = len({site.scores for site in ours})
+            shared = f", {ties} shared" if ties < len(ours) else ""
+            name = type(ours[0].algorithm).__module__.rpartition(".")[2]
+            self.say(f"  {part:<11} {len(ours)} linears   {name:<18} {ours[0].geometry}{shared}")
+
+    def schedule(self, ramp: Ramp, penalty: float) -> None:
+        lambda_ = f"   penalty {penalty:g}" if penalty else ""
+        self.say(
+            f"  schedule    {ramp.total:,} steps: {ramp.begin} warm-up, "
+            f"{ramp.end - ramp.begin} ramp, {ramp.total - ramp.end} final{lambda_}"
+        )
+
+    def shrunk(self, before: Shape, after: Shape, difference: float) -> None:
+        self.say(
+            f"shrink      {sum(before.heads)} -> {sum(after.heads)} heads · "
+            f"{sum(before.widths):,} -> {sum(after.widths):,} neurons · "
+            f"logits equal to {difference:.0e}"
+        )
+
+    def measured(self, point: Point) -> None:
+        cell = point.latency[0]
+        self.say(
+            f"measure     batch {cell.batch} x {cell.length}, {cell.rounds} rounds: "
+            f"dense {cell.dense_ms:.3g} ms, pruned {cell.pruned_ms:.3g} ms"
+        )
+
+    def end(self, record: Record) -> None:
+        """The lines that count: quality, density, size and speedup of what was saved, and where."""
+        self.say(summary(record))
+        self.say(f"saved {record.path}/{record.points[-1].artifact}    next: prune report --pareto")
+
+
+def summary(record: Record) -> str:
+    """One line: quality, density, size, speedup."""
+    point, name = record.points[-1], record.metric
+    dense = record.reference.get(name)
+    against = "" if dense is None or point.stage == "dense" else f" (dense {dense:.1f})"
+    cell = point.latency[0]
+    return (
+        f"{name.replace('_', ' ').capitalize()} {point.quality[name]:.1f}{against}   "
+        f"density {point.density.stored:.2f}   "
+        f"{point.dense_size_mb:.1f} -> {point.size_mb:.1f} MB   "
+        f"speedup {cell.speedup:.2f}x ({cell.speedup_low:.2f} to {cell.speedup_high:.2f})"
+    )
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Follows a SparseTrainer: a bar on stderr, and a line of metrics.jsonl at each log."""
+
+    def __init__(self, folder: RunFolder, trainer: SparseTrainer) -> None:
+        self.folder, self.trainer = folder, trainer
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty() or bool(os.environ.get("PRUNE_QUIET")),
+            transient=True,
+        )
+        self.job = self.bar.add_task("training", state="")
+
+    def on_train_begin(self, args: Any, state: TrainerState, *_: Any, **__: Any) -> None:
+        self.bar.update(self.job, total=state.max_steps)
+        self.bar.start()
+
+    def on_step_end(self, args: Any, state: TrainerState, *_: Any, **__: Any) -> None:
+        self.bar.update(self.job, completed=state.global_step)
+
+    def on_log(self, args: Any, state: TrainerState, *_: Any, logs: Any = None, **__: Any) -> None:
+        if "loss" not in (logs or {}):
+            return
+        pruner = self.trainer.pruner
+        loss, density = logs["loss"], pruner.density()
+        self.folder.log(
+            state.global_step,
+            steps=state.max_steps,
+            loss=loss,
+            density=density,
+            penalty=pruner.penalty(),
+            learning_rate=logs["learning_rate"],
+        )
+        self.bar.update(self.job, state=f"loss {loss:.2f}   density {density:.2f}")
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.bar.stop()
