@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing the pinned packages into $(VENV): a minute or more"
 	@# torch first and pinned: left to the resolver it could come twice, in gigabytes.
 	$(BIN)/pip install -q -c constraints.txt $(PIP_FLAGS) "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/pip install -q -c constraints.txt $(PIP_FLAGS) -e '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q -c constraints.txt $(PIP_FLAGS) -e '.[dev]'
 	@touch $@
 
 check: lint types ## everything but the tests: lint and types
