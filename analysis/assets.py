@@ -22,7 +22,8 @@ input[type=search] { font: inherit; color: inherit; background: var(--raised); p
   border: 1px solid var(--grid); border-radius: 6px; min-width: 16rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.points { width: 100%; }
+.points { width: 100%; font-size: .87rem; }
+.points td, .points th { padding: .25rem .55rem; }
 th, td { padding: .3rem .7rem; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--grid); }
 th { position: sticky; top: 0; background: var(--paper); font-weight: 600; }

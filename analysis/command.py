@@ -1,16 +1,18 @@
 """`prune report`: the store -> a table, and with --pareto a folder with pictures and a page."""
 
 import argparse
+import contextlib
+import gc
 import json
 import math
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prune.errors import MissingInputError, UsageError
+from prune.errors import MissingInputError, UsageError, unknown
 from prune.records import Record
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ HELP = """Tables and pictures of what the runs in the store reached. Loads no mo
 FILTERS are FIELD OP VALUE, all of them must hold. A field is a column of points.csv.
   task=squad  group=a,b  seed!=0     equal, or one of several; ranges as density=..0.5
   'speedup>=1.3'  'density<0.5'      numbers (quoted, or the shell takes < and > for itself)
-  family~hybrid                      contains
+  family~hybrid                      a word starts with it
   batch=1 length=128                 which latency cell to show; without: the first one measured
 """
 EXAMPLE = "Example: prune report --pareto task=toy 'speedup>=1.0' --out report"
@@ -40,11 +42,12 @@ def main(argv: Sequence[str]) -> int:
     from analysis.summary import summarise
 
     filters = [parse(text) for text in options.filters]
-    records = load()
-    table = frame(records, cell_of(filters))
+    with uncollected():
+        records = load()
+        table = frame(records, cell_of(filters))
     chosen = select(table, filters)
     if chosen.empty:
-        raise MissingInputError(nothing(records, table, filters))
+        raise MissingInputError(nothing(records, filters))
     summaries = summarise(chosen, AXES[options.x], options.rule)
     notes = [text for text in [unfinished(records)] if text]
     paths: list[Path] = []
@@ -78,7 +81,22 @@ def parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"prune report: {message} (see prune report --help)")
+        wrong = message.removeprefix("unrecognized arguments: ")
+        if wrong != message:
+            message = unknown("option", wrong.split()[0], self._option_string_actions)
+        raise UsageError(f"{message}\nsee: prune report --help")
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Records are many small objects and no cycles: here the collector would double the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def load() -> list[Record]:
@@ -172,9 +190,12 @@ def unfinished(records: Sequence[Record]) -> str:
     return f"{count.total()} {runs} without a result: {parts}" if count else ""
 
 
-def nothing(records: Sequence[Record], table: "pd.DataFrame", filters: "Sequence[Filter]") -> str:
+def nothing(records: Sequence[Record], filters: "Sequence[Filter]") -> str:
     """Why there is nothing to report, and what there is."""
-    if table.empty and not any(record.points for record in records):
+    from analysis.frame import frame
+
+    table = frame(records)
+    if table.empty:
         return f"{unfinished(records)}; see: prune runs ls"
     asked = " ".join(str(one) for one in filters)
     cells = {(c.batch, c.length) for r in records for p in r.points for c in p.latency}

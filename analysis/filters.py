@@ -3,7 +3,7 @@
 FIELD OP VALUE. A field is a column of the frame or an alias below.
   =  !=       equal, without regard to case; alternatives as a,b; a range of numbers: 1.3..2, ..0.5
   <  <= > >=  numbers; a shell needs quotes around these
-  ~           contains, without regard to case; alternatives as a,b
+  ~           has a word that starts so, without regard to case; alternatives as a,b
 """
 
 import math
@@ -107,11 +107,11 @@ def _numbers(column: "pd.Series[float]", one: Filter) -> Mask:
 def _texts(column: "pd.Series[str]", one: Filter) -> Mask:
     if one.op[0] in "<>":
         raise UsageError(f"{str(one)!r}: {one.field} is text; use = != ~")
-    wanted = [value.lower() for value in one.values]
-    fits = {
-        text: any(w in text.lower() if one.op == "~" else w == text.lower() for w in wanted)
-        for text in map(str, column.unique())
-    }
+    # From the start of a word: `structured` is not `unstructured`.
+    starts = "|".join(rf"(?<!\w){re.escape(value)}" for value in one.values)
+    whole = "|".join(map(re.escape, one.values))
+    match = re.compile(starts, re.I).search if one.op == "~" else re.compile(whole, re.I).fullmatch
+    fits = {text: match(text) is not None for text in map(str, column.unique())}
     keep = np.asarray(column.map(fits), dtype=bool)
     return ~keep if one.op == "!=" else keep
 

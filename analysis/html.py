@@ -106,7 +106,7 @@ def _row(row: Row, columns: Sequence[Callable[[Row], str]]) -> str:
 
 def _columns(y: Metric, colours: Mapping[str, str]) -> dict[str, Callable[[Row], str]]:
     def named(row: Row) -> str:
-        colour = escape(colours.get(row["family"], "var(--ink)"))
+        colour = escape(colours.get(row["family"], "var(--soft)"))
         dot = f'<span class=dot style="background:{colour}"></span>'
         return f"<td>{dot}{escape(str(row['family']))}</td>"
 

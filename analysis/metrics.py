@@ -1,5 +1,6 @@
 """Every number a report can rank by: its unit, and whether more is better. Said once, here."""
 
+import math
 from dataclasses import dataclass
 
 from prune.errors import StoreError, unknown
@@ -17,7 +18,7 @@ class Metric:
     noise: float = 0.0  # two values this close are a tie
 
     def show(self, value: float) -> str:
-        return f"{value:.{self.digits}f}{self.unit}"
+        return "-" if math.isnan(value) else f"{value:.{self.digits}f}{self.unit}"
 
 
 # The quality of a model. The noise is what seeds alone change, in published runs on SQuAD and MNLI.

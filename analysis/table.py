@@ -33,9 +33,17 @@ def dense_text(summary: Summary) -> str:
 
 
 def lines(summary: Summary, rows: pd.DataFrame) -> list[str]:
-    """A table of `rows` (of the summary's points) for a terminal, its header first."""
+    """A table of `rows` (of the summary's points) for a terminal, its header first.
+
+    Where not all of them are on the front, those that are have a star.
+    """
     shown = rows.head(LONGEST)
-    found = [f"  {line}" for line in _aligned([header(summary), *cells(summary, shown)])]
+    table = _aligned([header(summary), *cells(summary, shown)])
+    stars = shown["on_front"] & (not rows["on_front"].all())
+    marks = ["  ", *("* " if star else "  " for star in stars)]
+    found = [mark + line for mark, line in zip(marks, table, strict=True)]
+    if stars.any():
+        found.append("* on the front")
     if len(rows) > LONGEST:
         found.append(f"  ... and {len(rows) - LONGEST} more: --csv prints them all")
     return found
