@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("prune.commands.ls:main", "what one can choose: experiments, models, algorithms, ..."),
 }
 COMPLETION = "prune.commands.completion:main"
-COMPLETION_FLAGS = ("-sc", "--shell-completion", "--shell_completion")
+COMPLETION_FLAGS = ("-sc", "--shell-completion")
 FLAGS = {"--debug": "PRUNE_DEBUG", "--quiet": "PRUNE_QUIET"}
 INTERRUPTED = 130
 
@@ -44,10 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PruneError as error:
         _trace()
         return _say(str(error), error.exit_code)
+    except BrokenPipeError as error:
+        # `prune runs ls | head -1`: the reader has enough
+        return 0 if _reader_is_gone() else _unexpected(error)
     except Exception as error:
-        if _stdout_is_closed():
-            return 0  # `prune runs ls | head -1`: the reader has enough
         return _unexpected(error)
+    finally:
+        _abandon_unwritable_output()
 
 
 def run(arguments: list[str]) -> int:
@@ -62,7 +65,7 @@ def run(arguments: list[str]) -> int:
         print(f"prune {version()}")
         return 0
     if name in COMPLETION_FLAGS:
-        return load(COMPLETION)(arguments)
+        return load(COMPLETION)(rest)
     if name not in COMMANDS:
         kind = "flag" if name.startswith("-") else "command"
         choices = [*FLAGS, "--help", "--version"] if kind == "flag" else COMMANDS
@@ -140,13 +143,18 @@ def _exit_code(error: SystemExit) -> int:
     return _say(str(error.code), PruneError.exit_code)
 
 
-def _stdout_is_closed() -> bool:
-    """Whether our reader has gone; if so, nothing is left for the interpreter to fail on."""
+def _reader_is_gone() -> bool:
+    """Whether the broken pipe is our own standard output."""
+    import select
+
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _abandon_unwritable_output() -> None:
+    """Leave nothing that the interpreter would fail to write, and complain about, at its end."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    except OSError:  # a full disk: that is an error, said once
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return False

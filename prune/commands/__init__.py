@@ -6,9 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from prune.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from prune.store import Store
 
 COLOURS = {"done": "32", "running": "36", "interrupted": "33", "failed": "31", "broken": "31"}
 
@@ -29,10 +32,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\nsee: {self.prog} --help")
 
 
-def subcommands(prog: str, description: str, example: str) -> tuple[Parser, Any]:
-    """A parser, and the action that its subcommands (`command`) are added to."""
+def subcommands(
+    prog: str, description: str, example: str, names: Sequence[str]
+) -> tuple[Parser, Any]:
+    """A parser, and the action that its subcommands `names` (`asked.command`) are added to."""
     parser = Parser(prog, description, example)
-    return parser, parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    return parser, parser.add_subparsers(dest="command", metavar="|".join(names), required=True)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +46,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(content: Any) -> None:
     print(json.dumps(content, indent=2, allow_nan=False))
+
+
+def open_store() -> "Store":
+    """The store of this user; imported now, so that help and tab completion stay fast."""
+    from prune.store import Store
+
+    return Store()
 
 
 def say(text: str) -> None:

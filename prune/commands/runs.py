@@ -1,14 +1,16 @@
 """`prune runs`: list, show and remove runs."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prune import compose
-from prune.commands import add_json, print_json, say, subcommands, table
+from prune.commands import add_json, open_store, print_json, say, subcommands, table
 from prune.commands.show import progress_text, quality_text, summary
 from prune.errors import StoreError, UsageError, unknown
 from prune.records import Record, to_json
-from prune.store import Store
+
+if TYPE_CHECKING:
+    from prune.store import Store
 
 STATUSES = ("done", "failed", "running", "interrupted", "broken")
 REMOVABLE = ("failed", "interrupted", "broken")  # all at once; a finished run is removed by name
@@ -21,13 +23,13 @@ LAST = "last"
 
 def main(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
-    actions = {"ls": list_runs, "show": show, "rm": remove}
-    actions[asked.command](asked)
+    ACTIONS[asked.command](asked)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser, commands = subcommands("prune runs", "The runs and how they ended.", "prune runs ls")
+    about = "The runs and how they ended."
+    parser, commands = subcommands("prune runs", about, "prune runs ls", list(ACTIONS))
 
     def add(name: str, text: str, example: str) -> Any:
         return commands.add_parser(
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 def list_runs(asked: argparse.Namespace) -> None:
     _check_status(asked.status, STATUSES)
     root = compose.runs_dir()
-    store = Store() if root.is_dir() else None  # a look must not make the folder
+    store = open_store() if root.is_dir() else None  # a look must not make the folder
     found = store.records(asked.group, asked.task, asked.status) if store else []
     if asked.json:
         print_json([_json(record) for record in found])
@@ -62,7 +64,7 @@ def list_runs(asked: argparse.Namespace) -> None:
 
 
 def show(asked: argparse.Namespace) -> None:
-    store = Store()
+    store = open_store()
     if asked.run == LAST:
         found = store.records()
         if not found:
@@ -80,7 +82,7 @@ def remove(asked: argparse.Namespace) -> None:
     _check_status(asked.status, REMOVABLE)
     if bool(asked.run) == bool(asked.status):
         raise UsageError("name the runs to remove, or their --status\nsee: prune runs rm --help")
-    store = Store()
+    store = open_store()
     if asked.status:
         names = [f"{r.group}/{r.run_id}" for r in store.records(status=asked.status)]
     else:
@@ -99,7 +101,7 @@ def _json(record: Record) -> dict[str, Any]:
     return {**to_json(record), "path": record.path}
 
 
-def _row(store: Store, record: Record) -> list[str]:
+def _row(store: "Store", record: Record) -> list[str]:
     note = " ".join(record.error.split())
     if record.status in ("running", "interrupted"):
         note = progress_text(store.progress(f"{record.group}/{record.run_id}"))
@@ -118,3 +120,6 @@ def _numbers(record: Record) -> list[str]:
     quality = quality_text(point.quality, record.metric)
     speedup = f"{point.latency[0].speedup:.2f}x"
     return [quality, f"{point.density.nonzero:.3f}", f"{point.size_mb:.1f}", speedup]
+
+
+ACTIONS = {"ls": list_runs, "show": show, "rm": remove}

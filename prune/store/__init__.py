@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prune import migrations
 from prune.compose import runs_dir
 from prune.config import RunConfig, as_dict, run_id
 from prune.errors import Stopped, StoreError
@@ -55,6 +56,11 @@ class Store:
     def url(self) -> str:
         """The database, complete with its password; the study of a sweep may live there too."""
         return self._index.url.render_as_string(hide_password=False)
+
+    @property
+    def schema(self) -> str:
+        """The schema of the database; opening a store brings it up to date."""
+        return migrations.HEAD
 
     @property
     def database(self) -> str:
