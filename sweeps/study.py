@@ -73,7 +73,7 @@ class Study:
             directions=list(OBJECTIVES.values()),
             load_if_exists=True,
         )
-        study.set_metric_names(list(OBJECTIVES))
+        study.set_user_attr("objectives", list(OBJECTIVES))  # what the values are
         return study
 
     def _reconcile(self, trial: Trial, last: FrozenTrial | None, done: bool) -> None:

@@ -1,0 +1,217 @@
+"""`prune sweep` as a process, with real children: it ends, fails, is killed, and resumes."""
+
+import json
+import os
+import signal
+import sqlite3
+from collections import Counter
+
+import pytest
+from conftest import World
+
+from sweeps.plan import Plan, plan
+from sweeps.signals import Signals
+from sweeps.space import read
+
+ONE = ("toy", "target.density=0.5")  # a dense run and three trials
+ALONE = (*ONE, "teacher=none", "model.name_or_path=null")  # the trials need no other run
+
+
+@pytest.fixture(scope="module")
+def grid() -> Plan:
+    return plan(read("toy", ALONE[1:]))
+
+
+@pytest.fixture(scope="module")
+def whole() -> Plan:
+    return plan(read("toy", ONE[1:]))
+
+
+def told(world: World) -> Counter[str]:
+    """States of the Optuna trials."""
+    with sqlite3.connect(world.runs / "index.db") as connection:
+        return Counter(row[0] for row in connection.execute("SELECT state FROM trials"))
+
+
+def test_a_sweep_runs_what_is_needed_first_then_every_trial_and_nothing_twice(
+    world: World, whole: Plan
+) -> None:
+    ended = world.sweep(*ONE)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("toy: done 3 of 3 · front 1 point: 85.0@1.5x")
+    assert ended.stdout.endswith("next: prune report --pareto\n")
+    assert ended.stderr.startswith("toy · 3 trials (3 families) on 2 slots · no earlier run")
+    first, *rest = world.starts()
+    cores = len(os.sched_getaffinity(0))
+    assert first[0] == whole.first[0].run_id and first[2:] == [str(cores), "single"]
+    assert {r[0] for r in rest} == {t.run_id for t in whole.trials}
+    assert {tuple(r[2:]) for r in rest} == {(str(max(1, cores // 2)), "toy")}
+    assert told(world) == {"COMPLETE": 3}
+    assert (world.runs / "toy" / "logs" / f"{first[0]}.log").exists()
+
+    again = world.sweep(*ONE, "--json", "--quiet")
+    assert (again.returncode, again.stderr) == (0, "")
+    outcome = json.loads(again.stdout)
+    assert outcome["total"] == 3 and len(outcome["done"]) == 3 and outcome["front"]
+
+    dry = world.sweep("toy", "target.density=0.5,0.25", "--dry-run")
+    assert "3 done" in dry.stdout and "about 15 s by 3 earlier runs of this kind" in dry.stdout
+    assert dry.stdout.count("  done   prune train ") == 4
+    assert set(world.tries().values()) == {1}
+
+
+def test_a_dry_run_makes_nothing(world: World, whole: Plan) -> None:
+    ended = world.sweep(*ONE, "--dry-run")
+    header, first, *trials = ended.stdout.splitlines()
+    assert header.startswith("toy · 3 trials")
+    assert first == f"  {whole.first[0].run_id}  first  {whole.first[0].command}"
+    assert trials == [f"  {t.run_id}         {t.command}" for t in whole.trials]
+    assert not world.runs.exists() and not world.starts()
+    listed = json.loads(world.sweep(*ONE, "--dry-run", "--json").stdout)
+    assert [t["run_id"] for t in listed["trials"]] == [t.run_id for t in whole.trials]
+
+
+def test_a_killed_child_is_tried_again_and_a_failing_one_is_recorded(
+    world: World, grid: Plan
+) -> None:
+    killed, failing, wrong = grid.trials
+    (world.plan / killed.run_id).write_text("kill")
+    (world.plan / failing.run_id).write_text("fail fail")
+    (world.plan / wrong.run_id).write_text("usage")
+    ended = world.sweep(*ALONE, "--json")
+    assert ended.returncode == 3
+    assert f"again   {killed.name}   {killed.run_id}   killed by SIGKILL" in ended.stderr
+    assert "prune: done 1 of 3 · retried 2 · failed 2" in ended.stderr
+    assert f"{failing.run_id}  the loss is not finite" in ended.stderr
+    assert f"{wrong.run_id}  prune: attention.block=[48,48] does not divide it" in ended.stderr
+    assert set(json.loads(ended.stdout)["failed"]) == {failing.run_id, wrong.run_id}
+    tries = world.tries()
+    assert (tries[killed.run_id], tries[failing.run_id], tries[wrong.run_id]) == (2, 2, 1)
+    assert told(world) == {"COMPLETE": 1, "FAIL": 2}
+
+    again = world.sweep(*ALONE)  # the cause is gone: the same command goes on
+    assert again.returncode == 0, again.stderr
+    assert world.statuses() == {"done": 3}
+    assert world.tries()[killed.run_id] == 2
+
+
+def test_no_trial_starts_when_what_all_need_failed(world: World, whole: Plan) -> None:
+    (world.plan / whole.first[0].run_id).write_text("fail fail")
+    ended = world.sweep(*ONE)
+    assert ended.returncode == 3
+    assert "dense_toy" in ended.stderr and "the loss is not finite" in ended.stderr
+    assert world.tries() == {whole.first[0].run_id: 2}
+
+
+def test_a_killed_controller_resumes_adopts_and_runs_nothing_twice(world: World) -> None:
+    world.close_gate()
+    killed = world.start(*ALONE)
+    adopted = world.running(2)
+    killed.send_signal(signal.SIGKILL)
+    world.ended(killed)
+    assert len(world.alive()) == 2
+    resumed = world.start(*ALONE)
+    world.said(resumed, "adopt   ", 2)
+    world.open_gate()
+    ended = world.ended(resumed)
+    assert ended.returncode == 0, ended.stderr
+    assert world.statuses() == {"done": 3} and told(world) == {"COMPLETE": 3}
+    assert set(world.tries().values()) == {1} and set(adopted) < set(world.tries())
+
+
+def test_an_adopted_run_that_dies_is_run_again(world: World, grid: Plan) -> None:
+    world.close_gate()
+    foreign = world.child(*grid.trials[0].overrides)  # started by hand
+    world.running(1)
+    sweep = world.start(*ALONE)
+    world.said(sweep, f"adopt   {grid.trials[0].name}")
+    foreign.send_signal(signal.SIGKILL)
+    world.said(sweep, f"again   {grid.trials[0].name}   {grid.trials[0].run_id}   ended without")
+    world.open_gate()
+    ended = world.ended(sweep)
+    assert ended.returncode == 0, ended.stderr
+    assert world.tries()[grid.trials[0].run_id] == 2 and world.statuses() == {"done": 3}
+
+
+def test_the_first_ctrl_c_lets_them_finish(world: World) -> None:
+    world.close_gate()
+    sweep = world.start(*ALONE)
+    running = world.running(2)
+    sweep.send_signal(signal.SIGINT)
+    world.said(sweep, "stopping: no new trials, 2 running will finish (Ctrl-C again")
+    world.open_gate()
+    ended = world.ended(sweep)
+    assert ended.returncode == 130
+    assert "done 2 of 3 · " in ended.stderr and "the same command resumes" in ended.stderr
+    assert world.statuses() == {"done": 2} and not world.alive()
+    resumed = world.sweep(*ALONE)
+    assert resumed.returncode == 0 and "resuming toy: 2 of 3 done" in resumed.stderr
+    assert set(world.tries().values()) == {1} and set(running) < set(world.tries())
+
+
+def test_the_second_ctrl_c_ends_the_children(world: World) -> None:
+    world.close_gate()
+    sweep = world.start(*ALONE)
+    world.running(2)
+    sweep.send_signal(signal.SIGINT)
+    world.said(sweep, "stopping")
+    sweep.send_signal(signal.SIGINT)
+    ended = world.ended(sweep)
+    assert ended.returncode == 130 and "cancelling 2 running" in ended.stderr
+    assert not world.alive() and world.statuses() == {"interrupted": 2}
+
+
+def test_sigterm_ends_the_children_of_any_stage(world: World) -> None:
+    world.close_gate()
+    sweep = world.start(*ONE)
+    world.running(1, "single")
+    sweep.terminate()
+    ended = world.ended(sweep)
+    assert ended.returncode == 75
+    assert "prune: SIGTERM: done 0 of 3; the same command resumes" in ended.stderr
+    assert not world.alive() and world.statuses("single") == {"interrupted": 1}
+
+
+def test_two_controllers_of_one_sweep(world: World) -> None:
+    world.close_gate()
+    first = world.start(*ALONE)
+    world.running(2)
+    second = world.sweep(*ALONE)
+    assert second.returncode == 1
+    assert f"prune: sweep toy is run by pid {first.pid} on {os.uname().nodename}" in second.stderr
+
+
+def test_signals_are_noted_and_handlers_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Signals() as noted:
+        assert not noted.stopping
+        os.kill(os.getpid(), signal.SIGINT)
+        assert noted.stopping and not noted.cancelling
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert noted.cancelling and noted.ended == signal.SIGHUP
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("toi",), "unknown sweep 'toi'; did you mean toy? (choices: block_shapes, toy)"),
+        ((), "which sweep? (choices: block_shapes, toy)"),
+        (("toy", "--wet"), "unrecognized arguments: --wet"),
+        (("toy", "slots=none"), "slots=none must be a whole number of at least 1"),
+        (("toy", "seed=choice(1"), "seed=choice(1"),
+        (("toy", "train.lrr=1", "seed=a,b"), "did you mean train.lr?"),
+    ],
+)
+def test_wrong_usage(world: World, arguments: tuple[str, ...], message: str) -> None:
+    ended = world.sweep(*arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("prune: ") and message in ended.stderr
+    assert "Traceback" not in ended.stderr and not world.runs.exists()
+
+
+def test_help_ends_in_an_example_that_runs(world: World) -> None:
+    text = world.sweep("--help").stdout
+    example = text.rpartition("Example: prune sweep ")[2].split()
+    assert example[-1] == "--dry-run"
+    assert world.sweep(*example).returncode == 0

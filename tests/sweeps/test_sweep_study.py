@@ -1,0 +1,113 @@
+"""Ask and tell on a real database: a mirror of the store a killed controller leaves open."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from child import record_of
+from optuna.trial import TrialState
+
+from prune.errors import StoreError
+from prune.store import Store
+from sweeps.plan import Plan, Trial, plan
+from sweeps.space import changed, parse
+from sweeps.study import Study, name
+
+FILE = {"experiment": "toy", "space": {"target.density": "choice(0.5,0.1)", "seed": "1,2"}}
+
+
+def planned(*overrides: str) -> Plan:
+    return plan(changed(parse("test", FILE), overrides))
+
+
+@pytest.fixture(scope="module")
+def grid() -> Plan:
+    return planned()
+
+
+@pytest.fixture
+def url(runs: Path) -> str:
+    return Store().url  # the index of the runs is there already
+
+
+def asked(study: Study) -> Iterator[Trial]:
+    while trial := study.ask():
+        yield trial
+
+
+def states(study: Study) -> list[TrialState]:
+    return [trial.state for trial in study.study.get_trials(deepcopy=False)]
+
+
+def test_a_grid_is_asked_once_in_its_order(url: str, grid: Plan) -> None:
+    study = Study(url, grid)
+    assert list(asked(study)) == grid.trials
+    assert study.ask() is None
+
+
+def test_what_was_told_is_not_asked_again(url: str, grid: Plan) -> None:
+    study = Study(url, grid)
+    first, second = study.ask(), study.ask()
+    assert first and second
+    study.tell(first, record_of(first.config))
+    study.tell(second, None)
+    again = Study(url, grid, done={first.run_id})
+    found = list(asked(again))
+    assert {t.run_id for t in found} == {t.run_id for t in grid.trials} - {first.run_id}
+    assert states(again).count(TrialState.COMPLETE) == 1
+    assert states(again).count(TrialState.FAIL) == 1  # and its point is open again
+
+
+def test_what_a_killed_controller_left_open_is_asked_first_and_can_be_told(
+    url: str, grid: Plan
+) -> None:
+    killed = Study(url, grid)
+    left = [killed.ask(), killed.ask()]
+    study = Study(url, grid)
+    assert [study.ask(), study.ask()] == left
+    assert left[1]
+    study.tell(left[1], record_of(left[1].config))
+    assert len(states(study)) == len(grid.trials)  # no trial was added
+
+
+def test_a_run_that_was_removed_is_asked_again(url: str, grid: Plan) -> None:
+    study = Study(url, grid)
+    for trial in asked(study):
+        study.tell(trial, record_of(trial.config))
+    assert Study(url, grid, done={t.run_id for t in grid.trials}).ask() is None
+    assert Study(url, grid, done=set()).ask() == grid.trials[0]
+
+
+def test_the_study_holds_objectives_labels_and_run_ids(url: str, grid: Plan) -> None:
+    study = Study(url, grid)
+    trial = study.ask()
+    assert trial
+    study.tell(trial, record_of(trial.config))
+    told = study.study.get_trials(deepcopy=False)[0]
+    assert told.values == [85.0, 1.5, 0.5]
+    assert told.params == {"target.density": "0.5", "seed": "1"}
+    assert told.user_attrs == {"run_id": trial.run_id, "command": trial.command}
+
+
+def test_a_changed_space_is_a_new_study(grid: Plan) -> None:
+    assert name(grid) == name(planned())
+    assert len({name(grid), name(planned("seed=1,3")), name(planned("train.lr=0.1"))}) == 3
+    assert name(grid).startswith("test-")
+
+
+def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path, grid: Plan) -> None:
+    file = tmp_path / "index.db"
+    file.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(StoreError, match=r"the study in sqlite:.* cannot be used") as caught:
+        Study(f"sqlite:///{file}", grid)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_index_and_study_share_a_database(url: str, grid: Plan, runs: Path) -> None:
+    Study(url, grid)
+    Store().rebuild()
+    with sqlite3.connect(runs / "index.db") as connection:
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    assert {"runs", "points", "studies", "trials"} <= tables
+    assert len(list(asked(Study(url, grid)))) == len(grid.trials)
