@@ -6,6 +6,7 @@ from typing import Any
 
 DENSE = "dense"
 UNSTRUCTURED = "unstructured"
+UNKNOWN = "unknown"  # a config from elsewhere does not say
 Parts = tuple[str, str]  # labels of attention and FFN
 
 
@@ -30,9 +31,9 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def part_label(part: Mapping[str, Any]) -> str:
-    """`dense`, `unstructured`, `block RxC`, `heads`, `neurons`, `rows` or `columns`."""
-    if part.get("name", DENSE) == DENSE:
-        return DENSE
+    """`dense`, `unstructured`, `block RxC`, `heads`, `neurons`, `rows`, `columns`, `unknown`."""
+    if part.get("name", UNKNOWN) in (DENSE, UNKNOWN):
+        return str(part.get("name", UNKNOWN))
     geometry = str(part.get("geometry", "block"))
     if geometry == "rows" and part.get("sharing") == "pair":
         return "neurons"

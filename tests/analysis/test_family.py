@@ -60,8 +60,8 @@ def test_the_algorithm_is_that_of_the_pruned_parts() -> None:
 
 
 @pytest.mark.parametrize("config", [{}, {"attention": None}, {"attention": "x", "ffn": []}])
-def test_a_config_from_elsewhere_is_dense_and_no_crash(config: dict[str, Any]) -> None:
-    assert family(config, "pruned") == "dense"
+def test_a_config_from_elsewhere_is_not_taken_for_dense(config: dict[str, Any]) -> None:
+    assert family(config, "pruned") == "unknown" and family(config, "dense") == "dense"
 
 
 def test_a_block_of_one_size_only_is_named_as_it_is() -> None:
