@@ -148,8 +148,11 @@ def as_text(
         found += [headline(summary), *lines(summary, rows)]
         found += [f"  {note}" for note in footnotes(summary)]
     if paths:
-        main_ones = [p for p in paths if p.suffix != ".pdf" and p.name.count("_") < 2]
-        notes = [*notes, " · ".join(str(path) for path in main_ones)]
+        pictures = [f"pareto_{one.name}.{form}" for one in summaries for form in ("png", "svg")]
+        named = [
+            path for path in paths if path.suffix in (".html", ".csv") or path.name in pictures
+        ]
+        notes = [*notes, " · ".join(str(path) for path in named)]
     return found + notes
 
 
