@@ -192,10 +192,12 @@ class Store:
             self._index.put([_entry(path, reading.stamp(path))])
 
     def _foreign(self) -> Iterator[str]:
+        """Folders that hold a result but are not named as a run: copies, say."""
         for group in reading.folder_names(self.root):
             for name in reading.folder_names(self.root / group):
-                if not reading.is_run_id(name):
-                    yield f"{self.root / group / name}: not a run folder"
+                path = self.root / group / name
+                if not reading.is_run_id(name) and (path / reading.RESULT).exists():
+                    yield f"{path}: not a run folder"
 
 
 def _entry(path: Path, stamp: str) -> Entry:

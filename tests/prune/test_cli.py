@@ -112,7 +112,9 @@ def test_unknown_command_and_flag(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
-def test_an_error_of_ours(error: type, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_ours(
+    error: type[errors.PruneError], capfd: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["fails", error.__name__, "what\nnext step\nmore"]) == error.exit_code
     assert capfd.readouterr().err == "prune: what\n  next step\n  more\n"
 

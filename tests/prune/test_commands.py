@@ -110,11 +110,13 @@ def test_db(prune: Prune, runs: Path) -> None:
     assert prune("db path") == f"{runs / 'index.db'}\n"
     assert prune("db upgrade") == f"schema 0001: {runs / 'index.db'}\n"
     (Path(store.records()[0].path) / "result.json").write_text("{")
-    (runs / "single" / "notes").mkdir()
+    (runs / "single" / "logs").mkdir()
+    (runs / "single" / "copy").mkdir()
+    (runs / "single" / "copy" / "result.json").write_text("{}")
     indexed, broken, foreign = prune("db rebuild").splitlines()
     assert indexed == f"indexed 3 runs of {runs}"
     assert broken.startswith("skipped ") and "result.json is broken" in broken
-    assert foreign == f"skipped {runs / 'single' / 'notes'}: not a run folder"
+    assert foreign == f"skipped {runs / 'single' / 'copy'}: not a run folder"
     assert "did you mean rebuild?" in prune("db rebuid", code=2)
     assert "rebuild|path|upgrade" in prune("db", code=2)
 

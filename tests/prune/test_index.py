@@ -49,14 +49,16 @@ def test_rebuild_gives_the_same_index(store: Store, runs: Path) -> None:
     before = store.records()
     kept = dump(runs / "index.db")
     (runs / "index.db").unlink()
-    (runs / "single" / "notes").mkdir()
+    (runs / "single" / "logs").mkdir()
+    (runs / "single" / "copy").mkdir()
+    (runs / "single" / "copy" / "result.json").write_text("{}")
     rebuilt = Store().rebuild()
     assert dump(runs / "index.db") == kept
     assert Store().records() == before
     assert rebuilt.runs == 5
     broken, foreign = rebuilt.skipped
     assert "result.json is broken" in broken
-    assert foreign == f"{runs / 'single' / 'notes'}: not a run folder"
+    assert foreign == f"{runs / 'single' / 'copy'}: not a run folder"
 
 
 def test_records_by_group_task_and_status(store: Store) -> None:
