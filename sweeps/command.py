@@ -50,10 +50,10 @@ def _run(planned: Plan, header: str, asked: argparse.Namespace) -> int:
     from sweeps.controller import Controller
     from sweeps.executors.local import LocalExecutor
 
-    settings = planned.space.settings
-    shown = view(asked.quiet or bool(os.environ.get("PRUNE_QUIET")))
+    settings, store = planned.space.settings, Store()
     executor = LocalExecutor(planned.slots, settings.get("threads"))
-    controller = Controller(planned, Store(), executor, shown, settings.get("max_retries", 1))
+    shown = view(asked.quiet or bool(os.environ.get("PRUNE_QUIET")))
+    controller = Controller(planned, store, executor, shown, settings.get("max_retries", 1))
     shown.event(header)
     try:
         outcome = controller.run()

@@ -149,10 +149,15 @@ def test_the_first_ctrl_c_lets_them_finish(world: World) -> None:
     assert set(world.tries().values()) == {1} and set(running) < set(world.tries())
 
 
-def test_the_second_ctrl_c_ends_the_children(world: World) -> None:
+def test_the_second_ctrl_c_ends_the_children_and_a_second_controller_is_refused(
+    world: World,
+) -> None:
     world.close_gate()
     sweep = world.start(*ALONE)
     world.running(2)
+    second = world.sweep(*ALONE)
+    assert second.returncode == 1
+    assert f"prune: sweep toy is run by pid {sweep.pid} on {os.uname().nodename}" in second.stderr
     sweep.send_signal(signal.SIGINT)
     world.said(sweep, "stopping")
     sweep.send_signal(signal.SIGINT)
@@ -170,15 +175,6 @@ def test_sigterm_ends_the_children_of_any_stage(world: World) -> None:
     assert ended.returncode == 75
     assert "prune: SIGTERM: done 0 of 3; the same command resumes" in ended.stderr
     assert not world.alive() and world.statuses("single") == {"interrupted": 1}
-
-
-def test_two_controllers_of_one_sweep(world: World) -> None:
-    world.close_gate()
-    first = world.start(*ALONE)
-    world.running(2)
-    second = world.sweep(*ALONE)
-    assert second.returncode == 1
-    assert f"prune: sweep toy is run by pid {first.pid} on {os.uname().nodename}" in second.stderr
 
 
 def test_signals_are_noted_and_handlers_put_back() -> None:
