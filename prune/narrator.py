@@ -48,7 +48,10 @@ class Narrator:
             name = type(ours[0].algorithm).__module__.rpartition(".")[2]
             self.say(f"  {part:<11} {len(ours)} linears   {name:<18} {ours[0].geometry}{shared}")
 
-    def schedule(self, ramp: Ramp, penalty: float) -> None:
+    def schedule(self, ramp: Ramp, penalty: float, prunes: bool) -> None:
+        if not prunes:
+            self.say(f"  schedule    {ramp.total:,} steps: {ramp.warmup} warm-up")
+            return
         lambda_ = f"   penalty {penalty:g}" if penalty else ""
         self.say(
             f"  schedule    {ramp.total:,} steps: {ramp.begin} warm-up, "
@@ -89,7 +92,7 @@ def summary(record: Record) -> str:
     )
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """Follows a SparseTrainer: a bar on stderr, and a line of metrics.jsonl at each log."""
 
     def __init__(self, folder: RunFolder, trainer: SparseTrainer) -> None:

@@ -10,18 +10,19 @@ import math
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel, TrainingArguments, set_seed
+from transformers import PreTrainedModel, PrinterCallback, TrainingArguments, set_seed
 
 from prune import compose, tasks
 from prune.artifact import checkpoint
 from prune.artifact.card import card
 from prune.artifact.shrink import check, shrink
 from prune.config import RunConfig, run_id
-from prune.errors import StoreError
+from prune.errors import ConfigError, StoreError
 from prune.evidence import evidence
 from prune.masks.from_config import policy_of
 from prune.masks.policy import resolve
 from prune.narrator import Narrator, Watch
+from prune.overrides import overrides_of
 from prune.records import Point, Record
 from prune.sources import Source, find_source
 from prune.speed.lease import Lease
@@ -36,7 +37,7 @@ def ensure(config: RunConfig, overrides: Sequence[str], store: Store) -> Record:
     if done := store.done(run_id(config)):
         return done
     for needed in compose.needs(config):
-        ensure(needed, [f"+experiment={needed.experiment}"], store)
+        ensure(needed, overrides_of(needed), store)
     try:
         with store.open_run(config, overrides, wait=True) as folder:
             return perform(config, store, folder)
@@ -57,12 +58,13 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     task = tasks.get(config.task, tasks.tokenizer_for(config.task, start.location), config.seed)
     model = start_model(config, start, task)
     dense = copy.deepcopy(model)
+    check_grid(config, model)
 
     policy = policy_of(config)
     sites = resolve(model, policy)
     narrator.plan(sites)
     ramp = policy.schedule.fit(*training_steps(config, len(task.train)))
-    narrator.schedule(ramp, policy.penalty)
+    narrator.schedule(ramp, policy.penalty, bool(sites))
     distillation = distillation_of(config, model, task, store, narrator)
 
     trainer = SparseTrainer(
@@ -75,6 +77,7 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
         scores_lr=config.train.scores_lr,
         lease=lease,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch(folder, trainer))
     trainer.train()
     trainer.pruner.finish()
@@ -101,6 +104,15 @@ def start_model(config: RunConfig, start: Source, task: Task) -> PreTrainedModel
     if start.location is None:
         return task.new_model(config.model.scratch)
     return checkpoint.load_any(start.location, task.load_model)
+
+
+def check_grid(config: RunConfig, model: PreTrainedModel) -> None:
+    """Raises ConfigError, before any work, for a length that the model cannot read."""
+    longest = getattr(model.config, "max_position_embeddings", None) or math.inf
+    asked = max(length for _, length in config.measure.grid)
+    for key, length in (("measure.grid", asked), ("task.max_length", config.task.max_length)):
+        if length > longest:
+            raise ConfigError(f"{key}: the model reads {longest} tokens at most, not {length}")
 
 
 def training_steps(config: RunConfig, examples: int) -> tuple[int, float]:

@@ -19,7 +19,7 @@ def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
         "reference": quality_text(record.reference, record.metric),
         "error": record.error,
     }
-    lines += [f"  {name:<12}{text}" for name, text in facts.items() if text]
+    lines += [f"  {name:<14}{text}" for name, text in facts.items() if text]
     for point in record.points:
         lines += _point(point, record.metric)
     if record.status in ("failed", "interrupted"):
@@ -30,7 +30,7 @@ def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
 def _point(point: Point, metric: str) -> list[str]:
     density = point.density
     lines = [
-        f"  {point.stage:<12}{quality_text(point.quality, metric)}   "
+        f"  {point.stage:<14}{quality_text(point.quality, metric)}   "
         f"{point.dense_size_mb:.1f} -> {point.size_mb:.1f} MB   {point.artifact}/",
         f"    density   {density.nonzero:.3f} non-zero, {density.stored:.3f} stored, "
         f"{density.model:.3f} of the whole model",

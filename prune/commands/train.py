@@ -23,7 +23,10 @@ def train(config: RunConfig, overrides: list[str]) -> None:
         print(f"run {record.run_id} is done already: {record.path}")
     else:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        from transformers.utils import logging
+
         from prune.run import ensure
 
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         ensure(config, overrides, store)

@@ -1,0 +1,72 @@
+"""A fine-pruning step against a plain fine-tuning step of the same network, side by side.
+
+BERT-base layers with random weights, AdamW, one thread, fresh random tokens in each step; the
+pruned network is in the middle of its ramp, where the threshold moves and nothing is cached.
+
+    python benchmarks/step_overhead.py
+"""
+
+from collections.abc import Callable
+
+import torch
+from common import Row, compare, write
+from transformers import BertConfig, BertModel
+
+import prune
+from prune.masks.algorithms import TopK
+from prune.masks.geometry import Block
+
+LAYERS, BATCH, LENGTH, STEPS = 2, 8, 128, 1000
+SCHEDULE = prune.Schedule(warmup_steps=0, final=0)
+SINGLE = prune.Part(TopK(0.3), Block(1, 1))
+POLICIES = {
+    "hybrid 32x32 + neurons": (prune.hybrid(schedule=SCHEDULE), 1.05),
+    "1x1 topk": (prune.Policy(SINGLE, SINGLE, schedule=SCHEDULE), 1.10),
+}
+
+
+def network() -> BertModel:
+    torch.manual_seed(0)
+    config = BertConfig(num_hidden_layers=LAYERS, vocab_size=1000)
+    return BertModel(config, add_pooling_layer=False).train()
+
+
+def step(model: BertModel, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    def once() -> None:
+        tokens = torch.randint(0, 1000, (BATCH, LENGTH))
+        model(tokens).last_hidden_state.square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return once
+
+
+def plain_step() -> Callable[[], None]:
+    model = network()
+    return step(model, torch.optim.AdamW(model.parameters(), lr=1e-5))
+
+
+def pruned_step(policy: prune.Policy) -> Callable[[], None]:
+    pruner = prune.Pruner(network(), policy, steps=STEPS)
+    with torch.no_grad():
+        for scores in pruner.scores():
+            scores.normal_(std=0.1)  # as after many steps: no ties
+    pruner.step = STEPS // 3
+    pruner.apply()
+    optimizer = torch.optim.AdamW(pruner.parameter_groups(lr=1e-5, scores_lr=1e-2))
+    pruner.attach(optimizer)
+    return step(pruner.model, optimizer)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    for name, (policy, limit) in POLICIES.items():
+        calls = (pruned_step(policy), plain_step())
+        rows.append(compare((f"step, {name}", "plain step"), calls, "ratio", limit))
+    about = f"{LAYERS} BERT-base layers, batch {BATCH} x {LENGTH}, fp32, AdamW"
+    write("step_overhead", rows, threads=1, about=about)
+
+
+if __name__ == "__main__":
+    main()

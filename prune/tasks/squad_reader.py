@@ -1,0 +1,109 @@
+"""SQuAD files and the hub's copy -> examples, checked and sampled."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prune.errors import MissingInputError
+
+HUB_NAME = "rajpurkar/squad"
+FILES = {"train": "train-v1.1.json", "eval": "dev-v1.1.json"}
+HUB_SPLITS = {"train": "train", "eval": "validation"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question about one paragraph; `answers` are (text, first character) in the context."""
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[tuple[str, int], ...]
+
+
+def read(split: str, data_dir: str | None) -> list[Example]:
+    """The `train` or `eval` examples, from `data_dir` or from the hub.
+
+    Raises MissingInputError if they are in neither, or if a file is not what it should be.
+    """
+    if data_dir is None:
+        return _from_hub(split)
+    for name in (FILES[split], FILES[split] + ".gz"):
+        file = Path(data_dir) / name
+        if file.is_file():
+            return read_file(file)
+    raise MissingInputError(
+        f"{FILES[split]} (or .gz) is not in {data_dir}: give the folder with task.data_dir=FOLDER"
+    )
+
+
+def read_file(file: Path) -> list[Example]:
+    """A SQuAD file, plain or gzipped."""
+    try:
+        raw = file.read_bytes()
+        content = json.loads(gzip.decompress(raw) if file.suffix == ".gz" else raw)
+    except (OSError, ValueError, EOFError) as error:
+        raise MissingInputError(f"{file} cannot be read as JSON ({error})") from error
+    return from_content(content, str(file))
+
+
+def from_content(content: Any, where: str) -> list[Example]:
+    """data[].paragraphs[].qas[] -> examples; every answer is checked against its paragraph."""
+    question = ""
+    try:
+        examples = []
+        for article in content["data"]:
+            for paragraph in article["paragraphs"]:
+                context = paragraph["context"]
+                for qa in paragraph["qas"]:
+                    question = f"question {qa['id']}: "
+                    answers = tuple((a["text"], a["answer_start"]) for a in qa["answers"])
+                    examples.append(Example(qa["id"], qa["question"], context, answers))
+                    _check(examples[-1])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise MissingInputError(f"{where} is not a SQuAD file: {question}{what}") from error
+    if not examples:
+        raise MissingInputError(f"{where} has no questions")
+    return examples
+
+
+def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:
+    """`count` examples spread over all articles: the same for the same seed, in a set order."""
+    if count is None or count >= len(examples):
+        return list(examples)
+
+    def place(example: Example) -> str:
+        return hashlib.sha256(f"{seed} {example.id}".encode()).hexdigest()
+
+    return sorted(examples, key=place)[:count]
+
+
+def _check(example: Example) -> None:
+    if not isinstance(example.question, str) or not isinstance(example.context, str):
+        raise ValueError("question and context must be text")
+    for text, start in example.answers:
+        if example.context[start : start + len(text)] != text:
+            raise ValueError(f"answer {text!r} does not stand at answer_start {start}")
+
+
+def _from_hub(split: str) -> list[Example]:
+    from datasets import load_dataset
+
+    try:
+        rows: Iterable[Any] = load_dataset(HUB_NAME, split=HUB_SPLITS[split])
+    except Exception as error:  # the hub's errors have no common root
+        raise MissingInputError(
+            f"the data set {HUB_NAME} is not here and cannot be fetched: give a folder with "
+            f"{FILES['train']} and {FILES['eval']} with task.data_dir=FOLDER"
+        ) from error
+    return [_from_row(row) for row in rows]
+
+
+def _from_row(row: Any) -> Example:
+    answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+    return Example(row["id"], row["question"], row["context"], tuple(answers))
