@@ -35,7 +35,7 @@ class TaskConfig:
     name: str = one_of("toy", TASKS)
     data_dir: str | None = None  # a local folder; without it the data comes from the hub
     max_length: int = at_least(8, 384)  # tokens
-    doc_stride: int = at_least(0, 128)  # tokens two windows of one paragraph share
+    doc_stride: int | None = at_least(0, None)  # tokens two windows share; None: a third of it
     max_train_samples: int | None = at_least(1, None)
     max_eval_samples: int | None = at_least(1, None)
     short_only: bool = False  # keep only examples that fit in max_length as one window

@@ -58,7 +58,7 @@ def cached_teacher(
 ) -> CachedTeacher:
     """Its logits on the whole training set, computed now if no run has done it yet."""
     positions = task.logit_names[0] in POSITION_LOGITS
-    width = max(task.train["length"]) if positions else network.config.num_labels or 1
+    width = config.task.max_length if positions else network.config.num_labels or 1
     shape = (len(task.train), len(task.logit_names), width)
     precision = config.train.precision
     key = cache_key(weights_hash(network), task.fingerprint(), precision, str(shape))

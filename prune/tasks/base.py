@@ -84,7 +84,7 @@ class Task(ABC):
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Features -> one batch (batch, longest of them), padded; labels and `index` are kept."""
         longest = max(len(f["input_ids"]) for f in features)
-        width = min(-(-longest // PAD_TO) * PAD_TO, max(self.config.max_length, longest))
+        width = min(-(-longest // PAD_TO) * PAD_TO, self.config.max_length)
         names = [n for n in self.tokenizer.model_input_names if n in features[0]]
         inputs = [{n: f[n] for n in names} for f in features]
         padded = self.tokenizer.pad(

@@ -52,11 +52,17 @@ class Squad(Task):
         predictions = answers(examples, found, logits["start_logits"], logits["end_logits"])
         return score(predictions, {e.id: [text for text, _ in e.answers] for e in examples})
 
+    @property
+    def stride(self) -> int:
+        """Tokens that two windows of one paragraph share."""
+        given = self.config.doc_stride
+        return self.config.max_length // 3 if given is None else given
+
     def _prepare(self, split: str, count: int | None) -> tuple[list[Example], list[Window]]:
         config = self.config
-        if config.doc_stride >= config.max_length - 8:
+        if self.stride >= config.max_length - 8:
             raise ConfigError(
-                f"task.doc_stride={config.doc_stride} leaves no room in "
+                f"task.doc_stride={self.stride} leaves no room in "
                 f"task.max_length={config.max_length}: make it smaller"
             )
         examples = [e for e in self.read(split) if e.answers]
@@ -93,8 +99,7 @@ class Squad(Task):
         return kept, found
 
     def _windows(self, examples: list[Example]) -> Any:
-        config = self.config
-        return windows(examples, self.tokenizer, config.max_length, config.doc_stride)
+        return windows(examples, self.tokenizer, self.config.max_length, self.stride)
 
 
 def _dataset(rows: list[dict[str, Any]]) -> datasets.Dataset:

@@ -64,7 +64,6 @@ def _write(path: Path, shape: tuple[int, int, int], produce: Produce) -> None:
     for index, heads in produce():
         for number, logits in enumerate(heads):
             half = logits.detach().float().clamp(-6e4, 6e4).to(torch.float16).cpu().numpy()
-            half = half[:, : shape[2]]  # a batch may be padded beyond the longest example
             values[np.asarray(index), number, : half.shape[1]] = half
     values.flush()
     with aside.open("rb") as file:
