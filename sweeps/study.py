@@ -96,7 +96,10 @@ class Study:
         except Exception as error:  # of SQLAlchemy, its driver, or Optuna
             text = str(error).strip().splitlines()
             why = text[0] if text else type(error).__name__
-            raise StoreError(f"the study in {self.url} cannot be used: {why}") from error
+            # The URL may hold a password: it is not shown.
+            raise StoreError(
+                f"the study in the index cannot be used: {why}; see PRUNE_DB"
+            ) from error
 
 
 def name(plan: Plan) -> str:
