@@ -155,8 +155,7 @@ def build(composed: Any) -> RunConfig:
 
     content = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(content, dict)
-    target = OmegaConf.structured(RunConfig)
-    _unlock(target)
+    target = copy.deepcopy(_schema())
     found = []
     for key, value in _leaves(content):
         try:
@@ -213,15 +212,17 @@ def one_line(error: Exception) -> str:
     return f"{override}: " * bool(override) + " ".join(kept)
 
 
-def _unlock(node: Any) -> None:
-    # OmegaConf makes the nodes of frozen dataclasses read-only.
+@functools.cache
+def _schema() -> Any:
+    """RunConfig for OmegaConf, its nodes writable: those of frozen dataclasses are not."""
     from omegaconf import DictConfig, OmegaConf
 
-    OmegaConf.set_readonly(node, False)
-    for key in node:
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            _unlock(child)
+    nodes = [OmegaConf.structured(RunConfig)]
+    for node in nodes:  # grows
+        OmegaConf.set_readonly(node, False)
+        children = [node._get_node(key) for key in node]
+        nodes += [c for c in children if isinstance(c, DictConfig) and not c._is_none()]
+    return nodes[0]
 
 
 def _leaves(content: Mapping[Any, Any], path: str = "") -> list[tuple[str, Any]]:
