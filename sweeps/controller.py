@@ -16,6 +16,7 @@ from pathlib import Path
 from prune.errors import Stopped, StoreError, SweepFailed
 from prune.records import Record
 from prune.store import Store
+from prune.store.files import storing
 from prune.store.lock import held, holder
 from sweeps.executors import Ended, Executor, Job
 from sweeps.outcome import Outcome, result
@@ -104,7 +105,8 @@ class Controller:
         elif not self._adopt(trial):
             self.attempts[trial.run_id] += 1
             job = Job(trial.run_id, trial.overrides, self._log(trial), alone)
-            slot = self.executor.submit(job)
+            with storing(job.log):
+                slot = self.executor.submit(job)
             self.running[trial.run_id] = Running(trial, slot, time.monotonic())
             self.view.event(f"start   {trial.name}   {trial.run_id}", minor=True)
 

@@ -45,13 +45,18 @@ class Outcome:
         }
 
 
+def headline(record: Record) -> tuple[float, float, float] | None:
+    """Quality, speedup and density of the final artifact; None if they were not measured."""
+    point = record.points[-1] if record.points else None
+    if not point or not point.latency or record.metric not in point.quality:
+        return None
+    return point.quality[record.metric], point.latency[0].speedup, point.density.nonzero
+
+
 def front(records: Iterable[Record]) -> list[tuple[float, float, str]]:
     """Quality, speedup and run id of the runs that no other one beats in both, best first."""
-    points = []
-    for record in records:
-        if record.points and record.points[-1].latency:
-            point = record.points[-1]
-            points.append((point.quality[record.metric], point.latency[0].speedup, record.run_id))
+    known = [(record.run_id, headline(record)) for record in records]
+    points = [(found[0], found[1], run_id) for run_id, found in known if found]
     best: list[tuple[float, float, str]] = []
     for quality, speedup, run_id in sorted(points, reverse=True):
         if not best or speedup > best[-1][1]:
@@ -61,10 +66,8 @@ def front(records: Iterable[Record]) -> list[tuple[float, float, str]]:
 
 def result(record: Record) -> str:
     """F1 58.9   density 0.37   speedup 1.63x"""
-    if not record.points:
-        return "no point"
-    point, metric = record.points[-1], record.metric
-    words = [f"{metric.replace('_', ' ').capitalize()} {point.quality[metric]:.1f}"]
-    words.append(f"density {point.density.nonzero:.2f}")
-    words += [f"speedup {point.latency[0].speedup:.2f}x"] if point.latency else []
-    return "   ".join(words)
+    if not (found := headline(record)):
+        return "nothing measured"
+    quality, speedup, density = found
+    metric = record.metric.replace("_", " ").capitalize()
+    return f"{metric} {quality:.1f}   density {density:.2f}   speedup {speedup:.2f}x"

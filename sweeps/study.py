@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from prune.errors import StoreError
 from prune.records import Record
+from sweeps.outcome import headline
 from sweeps.plan import Plan, Trial
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
@@ -58,7 +59,7 @@ class Study:
 
     def tell(self, trial: Trial, record: Record | None) -> None:
         """The trial is over; without a finished record it failed."""
-        values = objectives(record) if record else None
+        values = headline(record) if record else None
         state = TrialState.COMPLETE if values else TrialState.FAIL
         with self._one_line():
             self.study.tell(self.numbers.pop(trial.run_id), values, state=state)
@@ -107,11 +108,3 @@ def name(plan: Plan) -> str:
     space = [[axis.name, list(axis.values)] for axis in plan.space.axes]
     content = json.dumps([space, [trial.run_id for trial in plan.trials]])
     return f"{plan.space.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-
-
-def objectives(record: Record) -> list[float] | None:
-    """Quality, speedup and density of the final artifact of a finished run."""
-    if record.status != "done" or not record.points:
-        return None
-    point = record.points[-1]
-    return [point.quality[record.metric], point.latency[0].speedup, point.density.nonzero]

@@ -95,6 +95,20 @@ def test_a_killed_child_is_tried_again_and_a_failing_one_is_recorded(
     assert world.tries()[killed.run_id] == 2
 
 
+def test_a_broken_folder_and_a_full_disk_are_one_line(world: World, grid: Plan) -> None:
+    broken = world.runs / "toy" / grid.trials[0].run_id
+    broken.mkdir(parents=True)
+    (broken / "result.json").write_text("{")
+    ended = world.sweep(*ALONE, "max_retries=0")
+    assert ended.returncode == 3
+    assert f"{broken}/result.json is broken" in ended.stderr and "run again" in ended.stderr
+    assert "done 2 of 3 · failed 1" in ended.stderr and "Traceback" not in ended.stderr
+    (world.runs / "full").mkdir()
+    (world.runs / "full" / "logs").touch()  # a folder that cannot be made
+    ended = world.sweep(*ALONE, "group=full")
+    assert ended.returncode == 1 and "prune: cannot use" in ended.stderr
+
+
 def test_no_trial_starts_when_what_all_need_failed(world: World, whole: Plan) -> None:
     (world.plan / whole.first[0].run_id).write_text("fail fail")
     ended = world.sweep(*ONE)
