@@ -8,18 +8,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from prune.artifact import surgery
+from prune.artifact import example, surgery
 from prune.errors import CheckpointError
 from prune.masks import structure
 
@@ -39,35 +39,29 @@ def shape_of(model: nn.Module) -> Shape:
     """The heads and widths of a dense or shrunk network."""
     found = structure.read(model)
     heads = [
-        cast(nn.Linear, model.get_submodule(a.query)).out_features // a.head_size
-        if structure.has_heads(model, a)
+        _rows(model, a.query) // a.head_size // structure.fused(a.rows)
+        if structure.has(model, a)
         else 0
         for a in found.attention
     ]
-    widths = [cast(nn.Linear, model.get_submodule(f.inner)).out_features for f in found.ffn]
+    widths = [_rows(model, f.inner) // structure.fused(f.rows) for f in found.ffn]
     return Shape(heads, widths)
 
 
 def reshape(model: nn.Module, shape: Shape) -> None:
     """Give a freshly built network the heads and widths of `shape`; its weights do not matter."""
-    found = structure.read(model)
+    found, dense = structure.read(model), shape_of(model)
     if (len(found.attention), len(found.ffn)) != (len(shape.heads), len(shape.widths)):
         raise CheckpointError(
             f"{SHAPE_FILE} has {len(shape.heads)} layers and the model {len(found.attention)}"
         )
-    for layer, heads in zip(found.attention, shape.heads, strict=True):
-        query = cast(nn.Linear, model.get_submodule(layer.query))
-        units = surgery.first(heads * layer.head_size, query.out_features)
-        for name in (layer.query, layer.key, layer.value):
-            surgery.keep_outputs(cast(nn.Linear, model.get_submodule(name)), units)
-        surgery.keep_inputs(cast(nn.Linear, model.get_submodule(layer.output)), units)
-        if heads == 0:
-            surgery.remove_attention(model, layer)
-    for ffn, width in zip(found.ffn, shape.widths, strict=True):
-        inner = cast(nn.Linear, model.get_submodule(ffn.inner))
-        units = surgery.first(width, inner.out_features)
-        surgery.keep_outputs(inner, units)
-        surgery.keep_inputs(cast(nn.Linear, model.get_submodule(ffn.outer)), units)
+    groups = [
+        surgery.first(kept // layer.group, heads // layer.group)
+        for layer, kept, heads in zip(found.attention, shape.heads, dense.heads, strict=True)
+    ]
+    surgery.keep_heads(model, found.attention, groups)
+    for ffn, kept, width in zip(found.ffn, shape.widths, dense.widths, strict=True):
+        surgery.keep_neurons(model, ffn, surgery.first(kept, width))
 
 
 def save(
@@ -84,7 +78,8 @@ def save(
     folder = Path(folder)
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
-    model.save_pretrained(aside)
+    # Names as in memory, in one file: `load` gives the tensors to the modules by their names.
+    model.save_pretrained(aside, save_original_format=False, max_shard_size="1000TB")
     if tokenizer is not None:
         tokenizer.save_pretrained(aside)
     digest = file_hash(aside / WEIGHTS_FILE)
@@ -120,8 +115,10 @@ def load(folder: str | Path) -> PreTrainedModel:
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     model: PreTrainedModel = kind(config)
     reshape(model, Shape(content["heads"], content["widths"]))
+    weights = load_file(folder / WEIGHTS_FILE)
+    _make_biases(model, weights)
     try:
-        left = model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
+        left = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{folder}: {SHAPE_FILE} does not describe the weights") from error
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
@@ -162,14 +159,25 @@ def _read(folder: Path) -> dict[str, Any]:
     return known
 
 
+def _rows(model: nn.Module, name: str) -> int:
+    return surgery.matrix(model.get_submodule(name)).shape[0]
+
+
+def _make_biases(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Where the network had no bias, shrinking may have made one to fold into."""
+    found = structure.read(model)
+    for name in (*(a.output for a in found.attention), *(f.outer for f in found.ffn)):
+        module, bias = model.get_submodule(name), weights.get(f"{name}.bias")
+        if module.bias is None and bias is not None:
+            module.bias = nn.Parameter(torch.empty_like(bias))
+
+
 @torch.inference_mode()
 def _same_logits(model: PreTrainedModel, loaded: PreTrainedModel) -> None:
-    generator = torch.Generator().manual_seed(0)
-    length = min(16, getattr(model.config, "max_position_embeddings", 16))
-    ids = torch.randint(0, model.config.vocab_size, (2, length), generator=generator)
-    was_training, device = model.training, model.device
+    was_training = model.training
     model.train(False)
-    ours, theirs = model(ids.to(device))[0].cpu().float(), loaded(ids)[0].float()
+    ours = model(**example.inputs(model))[0].cpu().float()
+    theirs = loaded(**example.inputs(loaded))[0].float()
     model.train(was_training)
     if not torch.allclose(ours, theirs, rtol=0, atol=1e-4):
         raise CheckpointError("the saved model does not give the same logits back")

@@ -1,8 +1,9 @@
 """Masks -> a plain dense network with fewer heads and neurons, and the same logits.
 
 Needs nothing but the weights: what is dead is zero. A head goes when its contribution is constant,
-that is when its value rows or its output columns are zero; a neuron when its row or its column is.
-A bias that outlives its row is not dropped but folded, through the activation, into the next bias.
+that is when its value rows or its output columns are zero (of heads that share a key and value, all
+or none go); a neuron when its row or its column is. A bias that outlives its row is not dropped but
+folded, through the activation, into the next bias.
 """
 
 import copy
@@ -12,7 +13,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from prune.artifact.surgery import keep_inputs, keep_outputs, remove_attention
+from prune.artifact import surgery
 from prune.errors import ShrinkError
 from prune.masks import structure
 from prune.masks.structure import Attention, Ffn
@@ -28,11 +29,10 @@ def shrink(model: Model, round_to: int = 1) -> Model:
     small = copy.deepcopy(model).eval()
     found = structure.read(small)
     with torch.no_grad():
-        for attention in found.attention:
-            if structure.has_heads(small, attention):
-                _shrink_attention(small, attention)
+        kept = [_fold_heads(small, a) if structure.has(small, a) else None for a in found.attention]
+        surgery.keep_heads(small, found.attention, kept)
         for ffn in found.ffn:
-            _shrink_ffn(small, ffn, round_to)
+            surgery.keep_neurons(small, ffn, _fold_neurons(small, ffn, round_to))
     return small
 
 
@@ -63,35 +63,45 @@ def check(
     return worst
 
 
-def _shrink_attention(model: nn.Module, layer: Attention) -> None:
-    linears = [cast(nn.Linear, model.get_submodule(n)) for n in (layer.query, layer.key)]
-    value = cast(nn.Linear, model.get_submodule(layer.value))
-    output = cast(nn.Linear, model.get_submodule(layer.output))
-    size = layer.head_size
-    rows = (value.weight != 0).any(1).view(-1, size)
-    columns = (output.weight != 0).any(0).view(-1, size)
+def _fold_heads(model: nn.Module, layer: Attention) -> Tensor:
+    """The key and value heads to keep, (heads / group,); what the others add is folded."""
+    output = model.get_submodule(layer.output)
+    weight, bias = _slice(model, layer.rows, 2)
+    size, group = layer.head_size, layer.group
+    rows = (weight != 0).any(1).view(-1, size)
+    columns = (surgery.matrix(output) != 0).any(0).view(-1, group * size)
     # Attention weights sum to 1, so a head whose value rows are zero returns its value bias.
     live = rows.any(1) & columns.any(1)
-    units = live.repeat_interleave(size)
-    if value.bias is not None:
-        _fold(output, value.bias, ~units)
-    for linear in (*linears, value):
-        keep_outputs(linear, units)
-    keep_inputs(output, units)
-    if not live.any():
-        remove_attention(model, layer)
+    constant = bias.view(-1, size).repeat_interleave(group, 0).view(-1)
+    _fold(output, constant, ~live.repeat_interleave(group * size))
+    return live
 
 
-def _shrink_ffn(model: nn.Module, layer: Ffn, round_to: int) -> None:
-    inner = cast(nn.Linear, model.get_submodule(layer.inner))
-    outer = cast(nn.Linear, model.get_submodule(layer.outer))
+def _fold_neurons(model: nn.Module, layer: Ffn, round_to: int) -> Tensor:
+    """The neurons to keep, (width,); what the others add is folded."""
+    outer = model.get_submodule(layer.outer)
     activation = cast(Callable[[Tensor], Tensor], model.get_submodule(layer.activation))
-    live = (inner.weight != 0).any(1) & (outer.weight != 0).any(0)
-    live = _rounded(live, round_to)
-    bias = inner.bias if inner.bias is not None else torch.zeros_like(inner.weight[:, 0])
-    _fold(outer, activation(bias), ~live)
-    keep_outputs(inner, live)
-    keep_inputs(outer, live)
+    weight, bias = _slice(model, layer.rows, 0)
+    dead, constant = (weight == 0).all(1), activation(bias)
+    if layer.gate is not None:
+        # act(gate) * inner is constant when both are, or when either is always zero.
+        weight, bias = _slice(model, layer.rows, 1)
+        inner_dead = (weight == 0).all(1)
+        gate_is_zero, inner_is_zero = dead & (constant == 0), inner_dead & (bias == 0)
+        dead, constant = (dead & inner_dead) | gate_is_zero | inner_is_zero, constant * bias
+    live = _rounded(~dead & (surgery.matrix(outer) != 0).any(0), round_to)
+    _fold(outer, constant, ~live)
+    return live
+
+
+def _slice(model: nn.Module, rows: tuple[str, ...], role: int) -> tuple[Tensor, Tensor]:
+    """Weight (out, in) and bias (out,) of one of the roles in `rows`; they may share a matrix."""
+    module = model.get_submodule(rows[role])
+    weight, bias = surgery.matrix(module), module.bias
+    if bias is None:
+        bias = weight.new_zeros(weight.shape[0])
+    place, slices = rows[:role].count(rows[role]), rows.count(rows[role])
+    return weight.chunk(slices)[place], cast(Tensor, bias).chunk(slices)[place]
 
 
 def _rounded(live: Tensor, round_to: int) -> Tensor:
@@ -101,29 +111,26 @@ def _rounded(live: Tensor, round_to: int) -> Tensor:
     return live
 
 
-def _fold(linear: nn.Linear, constant: Tensor, units: Tensor) -> None:
-    """Add what the inputs `units`, fixed at `constant`, contribute to the bias of `linear`."""
-    contribution = linear.weight[:, units] @ constant[units]
-    if linear.bias is not None:
-        linear.bias.add_(contribution)
+def _fold(module: nn.Module, constant: Tensor, units: Tensor) -> None:
+    """Add what the inputs `units`, fixed at `constant`, contribute to the bias of `module`."""
+    contribution = surgery.matrix(module)[:, units] @ constant[units]
+    if module.bias is not None:
+        cast(Tensor, module.bias).add_(contribution)
     elif contribution.any():
-        linear.bias = nn.Parameter(contribution)
+        module.bias = nn.Parameter(contribution)
 
 
 def _where_they_part(
     masked: nn.Module, small: nn.Module, batch: Mapping[str, Tensor], tolerance: float
 ) -> str:
+    found = structure.read(masked)
+    names = [layer.output for layer in found.attention] + [ffn.outer for ffn in found.ffn]
     seen: list[dict[str, Tensor]] = []
     for model in (masked, small):
         outputs: dict[str, Tensor] = {}
         hooks = [
-            module.register_forward_hook(_remember(outputs, layer.output))
-            for layer in structure.read(model).attention
-            if (module := model.get_submodule(layer.output))
-        ]
-        hooks += [
-            model.get_submodule(ffn.outer).register_forward_hook(_remember(outputs, ffn.outer))
-            for ffn in structure.read(model).ffn
+            model.get_submodule(name).register_forward_hook(_remember(outputs, name))
+            for name in names
         ]
         with torch.inference_mode():
             model(**batch)

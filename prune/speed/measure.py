@@ -32,10 +32,8 @@ class Count:
 def count(model: nn.Module) -> Count:
     """Counts of a dense, masked or shrunk network of an architecture that has a table."""
     modules = dict(model.named_modules())
-    found = structure.read(model)
-    names = [n for a in found.attention for n in (a.query, a.key, a.value, a.output)]
-    names += [n for f in found.ffn for n in (f.inner, f.outer)]
-    weights = [modules[n].weight for n in dict.fromkeys(names) if n in modules]
+    names = structure.read(model).matrices()
+    weights = [modules[n].weight for n in names if n in modules]
     tensors = [w.detach() for w in weights if isinstance(w, Tensor)]
     return Count(
         prunable=sum(w.numel() for w in tensors),
