@@ -8,37 +8,32 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from torch import nn
+from typing import cast
+
+from torch import Tensor, nn
 
 from prune.errors import PolicyError
 from prune.masks import structure
-from prune.masks.algorithms import Algorithm, Ampere, SigmoidThreshold, TopK
+from prune.masks.algorithms import Algorithm, SigmoidThreshold, TopK
 from prune.masks.geometry import Block, Geometry, Grid, Heads, Rows, blocks_that_fit
-from prune.masks.layout import columns_per_input, prunable, shape_of
 from prune.masks.schedule import Schedule
 from prune.masks.sliced import of_slices
 
 
 @dataclass(frozen=True)
 class Part:
-    """How the attention or the FFN of a network is pruned.
-
-    sharing, FFN: `pair`, the rows of inner (and gate) and the columns of outer have one score
-    tensor. Attention: `joint`, query, key, value and the output transposed have one;
-    `value_output`, only value and output are pruned and have one. Else `none`.
-    """
+    """How the attention or the FFN of a network is pruned."""
 
     algorithm: Algorithm
     geometry: Geometry
-    sharing: str = "none"
+    share: bool = False  # FFN: the rows of inner and the columns of outer have the same scores
     weight: float = 1.0  # of this part in the penalty
     pooled: bool = False  # rank all matrices of the part together
-    ampere: bool = False  # times 2 of every 4 weights
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Prune every linear layer or convolution whose full name matches `pattern`.
+    """Prune every linear layer whose full name matches `pattern`.
 
     `share` names the score tensor: a template for the match, as in `re.Match.expand`, so that
     layers that get the same name share their scores. `flipped` cuts the transpose of the matrix.
@@ -57,25 +52,20 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """Everything the Pruner has to know. Penalty is lambda, the weight of all parts together.
-
-    The seed is that of the noise of `l0`; processes that train together need the same.
-    """
+    """Everything the Pruner has to know. Penalty is lambda, the weight of all parts together."""
 
     attention: Part | None = None
     ffn: Part | None = None
     rules: list[Rule] = field(default_factory=list)
     schedule: Schedule = field(default_factory=Schedule)
     penalty: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Site:
-    """One mask of one matrix."""
+    """One matrix that will be masked."""
 
     module: str
-    shape: tuple[int, int]  # (out, in) of the matrix
     part: str
     scores: str  # name of the score tensor; sites with the same name share it
     algorithm: Algorithm
@@ -84,12 +74,6 @@ class Site:
     flipped: bool
     weight: float
     pool: str  # score tensors with the same name are ranked together
-
-    @property
-    def groups(self) -> tuple[int, int]:
-        """The shape of the mask in the layout of its (perhaps shared) scores."""
-        rows, columns = self.grid.shape(self.shape)
-        return (columns, rows) if self.flipped else (rows, columns)
 
 
 def hybrid(
@@ -105,7 +89,7 @@ def hybrid(
     algorithm: Algorithm = SigmoidThreshold() if density is None else TopK(density)
     return Policy(
         attention=Part(algorithm, Block(*block)),
-        ffn=Part(algorithm, Rows(), sharing="pair"),
+        ffn=Part(algorithm, Rows(), share=True),
         penalty=penalty if density is None else 0.0,
         schedule=schedule or Schedule(),
     )
@@ -116,7 +100,7 @@ def structured(density: float | None = None, penalty: float = 10.0) -> Policy:
     algorithm: Algorithm = SigmoidThreshold() if density is None else TopK(density)
     return Policy(
         attention=Part(algorithm, Heads()),
-        ffn=Part(algorithm, Rows(), sharing="pair"),
+        ffn=Part(algorithm, Rows(), share=True),
         penalty=penalty if density is None else 0.0,
     )
 
@@ -125,7 +109,7 @@ def resolve(model: nn.Module, policy: Policy) -> list[Site]:
     """The sites of `policy` on `model`, in the order of the model.
 
     Raises PolicyError for a pattern that matches nothing, a group that does not divide its matrix,
-    a matrix named twice, scores shared by what has other shapes, or an architecture without a table.
+    a matrix named twice, or an architecture without a table.
     """
     modules = dict(model.named_modules())
     sites = [
@@ -133,40 +117,16 @@ def resolve(model: nn.Module, policy: Policy) -> list[Site]:
         for rule in (*_part_rules(model, policy), *policy.rules)
         for site in _apply(rule, modules)
     ]
-    _refuse_conflicts(sites, modules)
+    names = [site.module for site in sites]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise PolicyError(f"{twice[0]} is named by two rules: one matrix takes one mask")
     order = {name: i for i, name in enumerate(modules)}
     return sorted(sites, key=lambda site: order[site.module])
 
 
-def _refuse_conflicts(sites: list[Site], modules: dict[str, nn.Module]) -> None:
-    matrices: dict[tuple[int, bool], str] = {}
-    ties: dict[str, Site] = {}
-    for site in sites:
-        key = (id(modules[site.module].weight), site.algorithm.geometry is not None)
-        if other := matrices.get(key):
-            names = site.module if other == site.module else f"{other} (tied to {site.module})"
-            raise PolicyError(
-                f"{names} is named by two rules: one matrix takes one mask, and one of 2:4"
-            )
-        matrices[key] = site.module
-        first = ties.setdefault(site.scores, site)
-        if _needs(first) != _needs(site):
-            raise PolicyError(
-                f"{first.module} and {site.module} cannot share scores: {_says(first)} against "
-                f"{_says(site)}; let them share with their equals, or use sharing none"
-            )
-
-
-def _needs(site: Site) -> tuple[object, ...]:
-    return site.groups, site.algorithm, site.part, site.weight, site.pool
-
-
-def _says(site: Site) -> str:
-    rows, columns = site.groups
-    return (
-        f"{rows}x{columns} groups of a {site.shape[0]}x{site.shape[1]} matrix by "
-        f"{site.algorithm} in {site.part}"
-    )
+def matrix(module: nn.Module, weight: Tensor) -> Tensor:
+    """`weight` of a prunable module as an (out, in) view."""
+    return weight
 
 
 def _part_rules(model: nn.Module, policy: Policy) -> Iterator[Rule]:
