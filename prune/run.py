@@ -135,6 +135,7 @@ def arguments(config: RunConfig, folder: RunFolder) -> TrainingArguments:
         weight_decay=train.weight_decay,
         max_grad_norm=train.clip,
         bf16=train.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
         train_sampling_strategy="group_by_length" if train.group_by_length else "random",
         logging_steps=train.log_steps,
         remove_unused_columns=False,

@@ -72,6 +72,14 @@ class SparseTrainerMixin:
             )
         return self.lr_scheduler  # type: ignore[no-any-return]
 
+    def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Train, and leave the model without the autocast that accelerate wraps around it."""
+        try:
+            return super().train(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            vars(self.model).pop("forward", None)
+
     def training_step(self: Any, *args: Any, **kwargs: Any) -> Tensor:
         with self.lease.shared():
             loss: Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]

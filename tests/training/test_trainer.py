@@ -8,6 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 import prune
+from prune.artifact.shrink import check
 from prune.errors import TrainingError
 from prune.training.distillation import OnlineTeacher
 from tests import tiny
@@ -64,6 +65,8 @@ def test_it_trains_and_prunes(tmp_path: Path, arguments: dict[str, Any]) -> None
     ours.pruner.finish()
     small = prune.shrink(ours.model)
     assert small.bert.encoder.layer[1].intermediate.dense.out_features == 24
+    check(ours.model, small, [tiny.batch()], NAMES)  # no autocast is left around either
+    assert "forward" not in vars(ours.model)
 
 
 def test_accumulation_is_the_larger_batch(tmp_path: Path) -> None:
