@@ -36,7 +36,7 @@ def _part(config: RunConfig, part: PartConfig) -> Part | None:
     return Part(
         algorithm=_algorithm(config, part),
         geometry=_geometry(part),
-        share=part.sharing == "pair",
+        sharing=part.sharing,
         weight=part.weight,
         pooled=part.scope == "global",
     )

@@ -7,9 +7,8 @@ its transpose would be, so that one head or one neuron means the same group on b
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
-import torch
 from torch import Tensor
 
 
@@ -46,23 +45,32 @@ class Grid:
         return groups[:, None, :, None]
 
     def live_rows(self, mask: Tensor) -> Tensor:
-        """Boolean (R, C) -> (out,): whether a row of the matrix has any live weight."""
-        alive = mask.view(torch.uint8).amax(1).bool()  # a hundred times faster than any(1)
+        """M (R, C) -> (out,): 1 where a row of the matrix has any live weight, else 0."""
+        alive = (mask.amax(1) > 0).to(mask.dtype)
         return alive.repeat_interleave(self.rows) if self.rows > 1 else alive
 
 
 class Geometry(ABC):
     """How to cut any matrix. Add one: a final class with `cut` and a line in `GEOMETRIES`."""
 
+    whole: ClassVar[bool] = True  # counts input features, not single columns (on a convolution)
+
     @abstractmethod
     def cut(self, shape: tuple[int, int], head_size: int | None) -> Grid | None:
         """The grid for an (out, in) matrix as if it were not flipped; None if it does not fit."""
 
-    def grid(self, shape: tuple[int, int], head_size: int | None, flipped: bool) -> Grid | None:
-        if not flipped:
-            return self.cut(shape, head_size)
-        grid = self.cut((shape[1], shape[0]), head_size)
-        return grid and Grid(grid.columns, grid.rows)
+    def grid(
+        self, shape: tuple[int, int], head_size: int | None, flipped: bool, per_input: int = 1
+    ) -> Grid | None:
+        """The grid for an (out, in) matrix with `per_input` columns for each input feature."""
+        unit = per_input if self.whole else 1
+        rows, columns = shape[0], shape[1] // unit
+        grid = self.cut((columns, rows) if flipped else (rows, columns), head_size)
+        if grid is None or (unit == 1 and not flipped):
+            return grid
+        if flipped:
+            return Grid(grid.columns, grid.rows * unit)
+        return Grid(grid.rows, grid.columns * unit)
 
 
 @final
@@ -72,6 +80,8 @@ class Block(Geometry):
 
     rows: int
     columns: int
+
+    whole: ClassVar[bool] = False
 
     def cut(self, shape: tuple[int, int], head_size: int | None) -> Grid | None:
         fits = shape[0] % self.rows == 0 and shape[1] % self.columns == 0
@@ -117,6 +127,20 @@ class Heads(Geometry):
 
     def __str__(self) -> str:
         return "heads"
+
+
+@final
+@dataclass(frozen=True)
+class Fours(Geometry):
+    """Single weights, four by four along the input axis, whichever way the rest is cut."""
+
+    whole: ClassVar[bool] = False
+
+    def cut(self, shape: tuple[int, int], head_size: int | None) -> Grid | None:
+        return Grid(1, 1) if shape[1] % 4 == 0 else None
+
+    def __str__(self) -> str:
+        return "2 of 4 weights"
 
 
 def blocks_that_fit(size: int) -> str:

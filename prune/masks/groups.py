@@ -1,55 +1,104 @@
-"""The moving parts of the Pruner: a Slot is one masked matrix, a Tie one tensor of group scores."""
+"""The moving parts of the Pruner: a Slot is one masked matrix, a Tie one tensor of scores.
+
+A Cut is where the two meet: one mask of one matrix. A matrix has one of them, or two where the
+pattern of `ampere` multiplies another mask; a tie has as many as matrices share its scores.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from prune.masks.policy import Site, matrix
+from prune.masks.layout import matrix
+from prune.masks.policy import Site
 
 
 class Tie:
-    """One tensor of group scores and the slots that live and die by it."""
+    """One tensor of scores and the cuts that live and die by it."""
 
-    def __init__(self, name: str, slots: "list[Slot]") -> None:
-        site = slots[0].site
+    def __init__(self, name: str, cuts: "list[Cut]") -> None:
+        site, weight = cuts[0].site, cuts[0].slot.weight
         self.name = name
-        self.slots = slots
+        self.cuts = cuts
         self.algorithm = site.algorithm
         self.part = site.part
         self.weight = site.weight
-        self.pool = site.pool
+        self.pool = (site.pool or f"\0{name}", site.algorithm)
         self.threshold = self.algorithm.start
-        shape = slots[0].scores_shape()
-        device = slots[0].weight.device
-        self.mask = torch.ones(shape, dtype=torch.bool, device=device)
+        self.noise: Tensor | None = None  # u of the current step, if the algorithm is noisy
+        shape = site.groups
+        self.mask = torch.ones(shape, dtype=weight.dtype, device=weight.device)
         self.scores: nn.Parameter | None = None
         if self.algorithm.learned:
-            self.scores = nn.Parameter(
-                torch.zeros(shape, dtype=slots[0].weight.dtype, device=device)
-            )
+            scores = self.mask.new_full(self.algorithm.scores_shape(shape), self.algorithm.initial)
+            self.scores = nn.Parameter(scores)
 
     def importance(self) -> Tensor:
         """What the algorithm ranks: the scores, or the mean |W| of each group over its matrices."""
         if self.scores is not None:
-            return self.scores
-        sums = [slot.as_scores(slot.site.grid.sum(slot.full_matrix().abs())) for slot in self.slots]
-        return torch.stack(sums).sum(0) / sum(slot.site.grid.size for slot in self.slots)
+            return self.scores.detach()
+        sums = [cut.as_scores(cut.site.grid.sum(cut.slot.full_matrix().abs())) for cut in self.cuts]
+        return torch.stack(sums).sum(0) / sum(cut.site.grid.size for cut in self.cuts)
+
+    def evaluated(self) -> Tensor:
+        """The mask as it is evaluated, at the current threshold."""
+        if not self.algorithm.soft:
+            return self.mask
+        return self.algorithm.mask(self.importance(), self.threshold)
+
+    def remask(self, importance: Tensor, evaluation: bool) -> None:
+        """A new mask, as training sees it or as it is evaluated, at the current threshold."""
+        algorithm = self.algorithm
+        if evaluation:
+            self.mask = algorithm.mask(importance, self.threshold)
+        else:
+            self.mask = algorithm.training_mask(importance, self.threshold, self.noise)
 
     def push_gradient(self, penalty: float) -> None:
-        """dL/dS from what the slots pulled, plus the penalty's own."""
+        """dL/dS from what the cuts pulled, plus the penalty's own."""
         assert self.scores is not None
-        pulled = [slot.as_scores(slot.pulled) for slot in self.slots if slot.pulled is not None]
+        pulled = [cut.as_scores(cut.pulled) for cut in self.cuts if cut.pulled is not None]
         if not pulled:
             self.scores.grad = None
             return
         gradient = pulled[0] if len(pulled) == 1 else torch.stack(pulled).sum(0)
-        gradient = self.algorithm.score_gradient(self.scores, gradient)
+        scores = self.scores.detach()
+        gradient = self.algorithm.score_gradient(scores, gradient, self.threshold, self.noise)
         if penalty:
-            gradient = gradient + penalty * self.algorithm.penalty_gradient(self.scores)
-        self.scores.grad = gradient
-        for slot in self.slots:
-            slot.pulled = None
+            gradient = gradient + penalty * self.algorithm.penalty_gradient(scores)
+        self.scores.grad = gradient.contiguous()  # fused optimizers read memory in order
+        for cut in self.cuts:
+            cut.pulled = None
+
+    def clear_gradient(self) -> None:
+        """Its memory may be that of the weights to come: it is made anew before each step."""
+        if self.scores is not None:
+            self.scores.grad = None
+
+
+class Cut:
+    """One mask of one matrix: M in the layout of the scores, seen in the layout of the matrix."""
+
+    tie: Tie
+
+    def __init__(self, site: Site, slot: "Slot") -> None:
+        self.site = site
+        self.slot = slot
+        self.pulled: Tensor | None = None  # dL/dM, (R, C) of the grid
+
+    def as_scores(self, groups: Tensor) -> Tensor:
+        """A tensor over the grid's groups, in the layout of the (perhaps shared) mask."""
+        return groups.T if self.site.flipped else groups
+
+    def groups(self, mask: Tensor) -> Tensor:
+        """The mask of the tie as (R, C) of the grid."""
+        return mask.T if self.site.flipped else mask
+
+    def scale(self, weights: Tensor, mask: Tensor, out: Tensor) -> None:
+        """out = M * weights; all are (out, in), and `out` may be `weights`."""
+        grid = self.site.grid
+        spread = grid.spread(self.groups(mask))
+        torch.mul(grid.cells(weights), spread, out=grid.cells(out))
 
 
 class Slot:
@@ -58,11 +107,10 @@ class Slot:
     The two are tensors of their own that take turns as the parameter's data, so nothing is copied.
     """
 
-    tie: Tie
-
-    def __init__(self, site: Site, module: nn.Module) -> None:
-        self.site = site
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name = name
         self.module = module
+        self.cuts: list[Cut] = []
         weight, bias = module.weight, getattr(module, "bias", None)
         assert isinstance(weight, nn.Parameter)
         self.weight = weight
@@ -70,40 +118,36 @@ class Slot:
         self.full = weight.data
         self.masked = torch.empty_like(weight.data)
         self.full_bias = None if bias is None else bias.data.clone()
-        self.pulled: Tensor | None = None  # dL/dM, (R, C) of the grid
+        self.alive = self.masked.new_ones(0)  # (out,), 1 where a row has any live weight
 
     def full_matrix(self) -> Tensor:
         return matrix(self.module, self.full)
 
-    def scores_shape(self) -> tuple[int, int]:
-        rows, columns = self.site.grid.shape(tuple(self.full_matrix().shape))  # type: ignore[arg-type]
-        return (columns, rows) if self.site.flipped else (rows, columns)
-
-    def as_scores(self, groups: Tensor) -> Tensor:
-        """A tensor over the grid's groups, in the layout of the (perhaps shared) scores."""
-        return groups.T if self.site.flipped else groups
-
-    def group_mask(self) -> Tensor:
-        """Boolean, (R, C) of the grid."""
-        return self.as_scores(self.tie.mask)
-
-    def full_mask(self) -> Tensor:
-        ones = torch.ones_like(self.full_matrix())
-        grid = self.site.grid
-        return (grid.cells(ones) * grid.spread(self.group_mask())).view(ones.shape)
+    def full_mask(self, evaluated: bool = False) -> Tensor:
+        """The product of the masks, (out, in): as in the model, or as evaluated."""
+        product = torch.ones_like(self.full_matrix())
+        for cut in self.cuts:
+            cut.scale(product, cut.tie.evaluated() if evaluated else cut.tie.mask, out=product)
+        return product
 
     def live_weights(self) -> int:
-        return int(self.tie.mask.sum()) * self.site.grid.size
+        """How many weights are not zero in the masks as they are evaluated."""
+        if len(self.cuts) > 1:
+            return int(torch.count_nonzero(self.full_mask(evaluated=True)))
+        (cut,) = self.cuts
+        return int(torch.count_nonzero(cut.tie.evaluated())) * cut.site.grid.size
 
     def put_masked(self) -> None:
         """W' = M * W in the model; a bias lives where its row has a live weight."""
-        grid, mask = self.site.grid, self.group_mask()
         self._follow_device()
-        out = grid.cells(matrix(self.module, self.masked))
-        torch.mul(grid.cells(self.full_matrix()), grid.spread(mask), out=out)
+        source, target = self.full_matrix(), matrix(self.module, self.masked)
+        for cut in self.cuts:
+            cut.scale(source, cut.tie.mask, out=target)
+            source = target
         self.weight.data = self.masked
         if self.bias is not None and self.full_bias is not None:
-            torch.mul(self.full_bias, grid.live_rows(mask), out=self.bias.data)
+            self.alive = self._live_rows()
+            torch.mul(self.full_bias, self.alive, out=self.bias.data)
 
     def put_full(self) -> None:
         self.weight.data = self.full
@@ -120,13 +164,30 @@ class Slot:
         """From dL/dW' to dL/dM of each group (kept) and dL/dW (in place of the gradient)."""
         if self.weight.grad is None:
             return
-        grid, mask = self.site.grid, self.group_mask()
         gradient = matrix(self.module, self.weight.grad)
-        if self.tie.scores is not None:
-            self.pulled = grid.sum(gradient * self.full_matrix())
-        grid.cells(gradient).mul_(grid.spread(mask))
+        if any(cut.tie.scores is not None for cut in self.cuts):
+            # W' is of no more use until the next one is made: its memory takes the product.
+            product = torch.mul(gradient, self.full_matrix(), out=matrix(self.module, self.masked))
+            for cut in self.cuts:
+                cut.pulled = cut.site.grid.sum(self._times_other_masks(product, cut))
+        for cut in self.cuts:
+            cut.scale(gradient, cut.tie.mask, out=gradient)
         if self.bias is not None and self.bias.grad is not None:
-            self.bias.grad.mul_(grid.live_rows(mask))
+            self.bias.grad.mul_(self.alive)
+
+    def _times_other_masks(self, product: Tensor, mine: Cut) -> Tensor:
+        others = [cut for cut in self.cuts if cut is not mine]
+        for cut in others:
+            target = torch.empty_like(product)
+            cut.scale(product, cut.tie.mask, out=target)
+            product = target
+        return product
+
+    def _live_rows(self) -> Tensor:
+        if len(self.cuts) > 1:
+            return (self.full_mask().amax(1) > 0).to(self.full.dtype)
+        (cut,) = self.cuts
+        return cut.site.grid.live_rows(cut.groups(cut.tie.mask))
 
     def _follow_device(self) -> None:
         # The model may have been moved after the pruner was made.
@@ -137,14 +198,18 @@ class Slot:
 
 
 def build(model: nn.Module, sites: Sequence[Site]) -> tuple[list[Slot], list[Tie]]:
-    """One slot a site, one tie a score tensor."""
+    """One slot a matrix, one tie a score tensor."""
     modules = dict(model.named_modules())
-    slots = [Slot(site, modules[site.module]) for site in sites]
-    shared: dict[str, list[Slot]] = {}
-    for slot in slots:
-        shared.setdefault(slot.site.scores, []).append(slot)
+    slots: dict[str, Slot] = {}
+    shared: dict[str, list[Cut]] = {}
+    for site in sites:
+        if site.module not in slots:
+            slots[site.module] = Slot(site.module, modules[site.module])
+        slot = slots[site.module]
+        slot.cuts.append(Cut(site, slot))
+        shared.setdefault(site.scores, []).append(slot.cuts[-1])
     ties = [Tie(name, members) for name, members in shared.items()]
     for tie in ties:
-        for slot in tie.slots:
-            slot.tie = tie
-    return slots, ties
+        for cut in tie.cuts:
+            cut.tie = tie
+    return list(slots.values()), ties

@@ -1,71 +1,28 @@
-"""What is pruned, and as what: parts and rules, resolved on a model into Sites. Pure.
-
-A Policy says how the attention and the FFN of a known architecture are pruned, and may add rules
-that name any linear layer by a regular expression. `resolve` decides and changes nothing.
-"""
+"""A policy resolved on a model into Sites: what becomes what. Pure: it decides, changes nothing."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import cast
+from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from prune.errors import PolicyError
-from prune.masks import structure
-from prune.masks.algorithms import Algorithm, SigmoidThreshold, TopK
-from prune.masks.geometry import Block, Geometry, Grid, Heads, Rows, blocks_that_fit
-from prune.masks.schedule import Schedule
-from prune.masks.sliced import of_slices
+from prune.masks.algorithms import Algorithm
+from prune.masks.geometry import Block, Geometry, Grid, blocks_that_fit
+from prune.masks.layout import columns_per_input, prunable, shape_of
+from prune.masks.parts import part_rules
+from prune.masks.rules import Part, Policy, Rule, hybrid, structured
+from prune.masks.sliced import Sliced, Stacked
 
-
-@dataclass(frozen=True)
-class Part:
-    """How the attention or the FFN of a network is pruned."""
-
-    algorithm: Algorithm
-    geometry: Geometry
-    share: bool = False  # FFN: the rows of inner and the columns of outer have the same scores
-    weight: float = 1.0  # of this part in the penalty
-    pooled: bool = False  # rank all matrices of the part together
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Prune every linear layer whose full name matches `pattern`.
-
-    `share` names the score tensor: a template for the match, as in `re.Match.expand`, so that
-    layers that get the same name share their scores. `flipped` cuts the transpose of the matrix.
-    """
-
-    pattern: str
-    algorithm: Algorithm
-    geometry: Geometry
-    share: str | None = None
-    flipped: bool = False
-    part: str = "custom"
-    head_size: int | None = None
-    weight: float = 1.0
-    pooled: bool = False
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Everything the Pruner has to know. Penalty is lambda, the weight of all parts together."""
-
-    attention: Part | None = None
-    ffn: Part | None = None
-    rules: list[Rule] = field(default_factory=list)
-    schedule: Schedule = field(default_factory=Schedule)
-    penalty: float = 0.0
+__all__ = ["Part", "Policy", "Rule", "Site", "hybrid", "resolve", "structured"]
 
 
 @dataclass(frozen=True)
 class Site:
-    """One matrix that will be masked."""
+    """One mask of one matrix."""
 
     module: str
+    shape: tuple[int, int]  # (out, in) of the matrix
     part: str
     scores: str  # name of the score tensor; sites with the same name share it
     algorithm: Algorithm
@@ -75,139 +32,100 @@ class Site:
     weight: float
     pool: str  # score tensors with the same name are ranked together
 
-
-def hybrid(
-    block: tuple[int, int] = (32, 32),
-    density: float | None = None,
-    penalty: float = 10.0,
-    schedule: Schedule | None = None,
-) -> Policy:
-    """Blocks in the attention, whole neurons in the FFN (Lagunas et al. 2021).
-
-    With a `density`, top-k keeps exactly that share; without, the penalty decides.
-    """
-    algorithm: Algorithm = SigmoidThreshold() if density is None else TopK(density)
-    return Policy(
-        attention=Part(algorithm, Block(*block)),
-        ffn=Part(algorithm, Rows(), share=True),
-        penalty=penalty if density is None else 0.0,
-        schedule=schedule or Schedule(),
-    )
-
-
-def structured(density: float | None = None, penalty: float = 10.0) -> Policy:
-    """Whole heads and whole neurons."""
-    algorithm: Algorithm = SigmoidThreshold() if density is None else TopK(density)
-    return Policy(
-        attention=Part(algorithm, Heads()),
-        ffn=Part(algorithm, Rows(), share=True),
-        penalty=penalty if density is None else 0.0,
-    )
+    @property
+    def groups(self) -> tuple[int, int]:
+        """The shape of the mask in the layout of its (perhaps shared) scores."""
+        rows, columns = self.grid.shape(self.shape)
+        return (columns, rows) if self.flipped else (rows, columns)
 
 
 def resolve(model: nn.Module, policy: Policy) -> list[Site]:
     """The sites of `policy` on `model`, in the order of the model.
 
     Raises PolicyError for a pattern that matches nothing, a group that does not divide its matrix,
-    a matrix named twice, or an architecture without a table.
+    a matrix named twice, scores shared by what differs in shape or algorithm, or an architecture
+    without a table.
     """
     modules = dict(model.named_modules())
     sites = [
         site
-        for rule in (*_part_rules(model, policy), *policy.rules)
+        for rule in (*part_rules(model, policy), *policy.rules)
         for site in _apply(rule, modules)
     ]
-    names = [site.module for site in sites]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise PolicyError(f"{twice[0]} is named by two rules: one matrix takes one mask")
+    _refuse_conflicts(sites, modules)
     order = {name: i for i, name in enumerate(modules)}
     return sorted(sites, key=lambda site: order[site.module])
 
 
-def matrix(module: nn.Module, weight: Tensor) -> Tensor:
-    """`weight` of a prunable module as an (out, in) view."""
-    return weight
+def _refuse_conflicts(sites: list[Site], modules: dict[str, nn.Module]) -> None:
+    matrices: dict[tuple[int, bool], str] = {}
+    ties: dict[str, Site] = {}
+    for site in sites:
+        key = (id(modules[site.module].weight), site.algorithm.geometry is not None)
+        if other := matrices.get(key):
+            names = site.module if other == site.module else f"{other} (tied to {site.module})"
+            raise PolicyError(
+                f"{names} is named by two rules: one matrix takes one mask, and one of 2:4"
+            )
+        matrices[key] = site.module
+        first = ties.setdefault(site.scores, site)
+        if _needs(first) != _needs(site):
+            raise PolicyError(
+                f"{first.module} and {site.module} cannot share scores: {_says(first)} against "
+                f"{_says(site)}; let them share with their equals, or use sharing none"
+            )
 
 
-def _part_rules(model: nn.Module, policy: Policy) -> Iterator[Rule]:
-    if policy.attention is None and policy.ffn is None:
-        return
-    found = structure.read(model)
-    if part := policy.attention:
-        for layer in filter(partial(structure.has, model), found.attention):
-            fit = replace(part, geometry=of_slices(part.geometry, structure.fused(layer.rows)))
-            for role in dict.fromkeys(layer.rows):
-                yield _rule(role, fit, layer.part, role, head_size=layer.head_size)
-            yield _rule(layer.output, part, layer.part, layer.output, True, layer.head_size)
-    if part := policy.ffn:
-        for ffn in filter(partial(structure.has, model), found.ffn):
-            slices, outer = structure.fused(ffn.rows), ffn.name if part.share else ffn.outer
-            fit = replace(part, geometry=of_slices(part.geometry, slices, part.share))
-            for role in dict.fromkeys(ffn.rows):
-                yield _rule(role, fit, ffn.part, ffn.name if part.share else role)
-            yield _rule(ffn.outer, part, ffn.part, outer, flipped=part.share)
+def _needs(site: Site) -> tuple[object, ...]:
+    return site.groups, site.algorithm, site.part, site.weight, site.pool
 
 
-def _rule(
-    module: str,
-    part: Part,
-    name: str,
-    share: str,
-    flipped: bool = False,
-    head_size: int | None = None,
-) -> Rule:
-    escaped = share.replace("\\", "\\\\")
-    return Rule(
-        re.escape(module),
-        part.algorithm,
-        part.geometry,
-        share=escaped,
-        flipped=flipped,
-        part=name,
-        head_size=head_size,
-        weight=part.weight,
-        pooled=part.pooled,
+def _says(site: Site) -> str:
+    rows, columns = site.groups
+    return (
+        f"{rows}x{columns} groups of a {site.shape[0]}x{site.shape[1]} matrix by "
+        f"{site.algorithm} in {site.part}"
     )
 
 
 def _apply(rule: Rule, modules: dict[str, nn.Module]) -> Iterator[Site]:
     matches = [(name, re.fullmatch(rule.pattern, name)) for name in modules]
-    found = [(name, match) for name, match in matches if match and _prunable(modules[name])]
+    found = [(name, match) for name, match in matches if match and prunable(modules[name])]
     if not found:
-        linears = [name for name, module in modules.items() if _prunable(module)]
+        linears = [name for name, module in modules.items() if prunable(module)]
         raise PolicyError(
-            f"the pattern {rule.pattern!r} matches no linear layer (there are {len(linears)}, "
-            f"such as {', '.join(linears[:3])})"
+            f"the pattern {rule.pattern!r} matches no linear layer or convolution "
+            f"(there are {len(linears)}, such as {', '.join(linears[:3])})"
         )
     for name, match in found:
-        module = modules[name]
-        rows, columns = matrix(module, cast(Tensor, module.weight)).shape
-        shape = (rows, columns)
-        grid = rule.geometry.grid(shape, rule.head_size, rule.flipped)
+        own = rule.algorithm.geometry
+        geometry, flipped = own or rule.geometry, rule.flipped and own is None
+        shape, unit = shape_of(name, modules[name]), columns_per_input(modules[name])
+        grid = geometry.grid(shape, rule.head_size, flipped, unit)
         if grid is None:
-            raise PolicyError(_does_not_fit(rule, name, shape))
+            raise PolicyError(_does_not_fit(replace(rule, geometry=geometry), name, shape))
+        alone = name if own is None else f"{name}.pattern"  # a mask of the same matrix has `name`
         yield Site(
             module=name,
+            shape=shape,
             part=rule.part,
-            scores=match.expand(rule.share) if rule.share else name,
+            scores=match.expand(rule.share) if rule.share else alone,
             algorithm=rule.algorithm,
-            geometry=rule.geometry,
+            geometry=geometry,
             grid=grid,
-            flipped=rule.flipped,
+            flipped=flipped,
             weight=rule.weight,
-            pool=rule.part if rule.pooled else "",
+            pool=rule.part if rule.pooled and rule.algorithm.ranks else "",
         )
-
-
-def _prunable(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear)
 
 
 def _does_not_fit(rule: Rule, name: str, shape: tuple[int, int]) -> str:
     rows, columns = shape[::-1] if rule.flipped else shape
+    block = rule.geometry
+    if isinstance(block, Sliced | Stacked):
+        rows, block = rows // block.slices, block.inside
     size = rule.head_size
     heads = f" has {rows // size} heads of {size}" if size else ""
-    block = rule.geometry
     asked = f"[{block.rows},{block.columns}]" if isinstance(block, Block) else str(block)
     key = f"{rule.part}.block" if rule.part in ("attention", "ffn") else "the rule's block"
     return (

@@ -7,7 +7,8 @@ the step the new masks are made and W' stands there again. The mathematics is th
 the work is one pass over the prunable weights a step, however many micro-batches it has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from prune.errors import PolicyError, TrainingError
 from prune.masks.groups import Slot, Tie, build
-from prune.masks.policy import Policy, Site, resolve
+from prune.masks.policy import Policy, Rule, Site, resolve
+from prune.masks.remask import draw_noise, mask_together
 from prune.masks.schedule import Ramp
 
 
@@ -24,7 +26,10 @@ class Pruner:
 
     `attach(optimizer)` is all a training loop needs; `parameter_groups` gives the optimizer the
     model's weights and the scores with a learning rate of their own. `finish()` leaves the model
-    with the final masks applied, ready for `prune.shrink`.
+    with the final masks applied, ready for `prune.shrink`. A list of rules is a policy too.
+
+    Between the steps the model holds the masks of training. Those of `l0` are random and those of
+    `ampere` soft: evaluate them inside `with pruner.eval_masks():`; it changes nothing for others.
 
     Raises PolicyError if the policy does not fit the model, ConfigError if the schedule does not
     fit the steps. References: Sanh et al. 2020 (arXiv:2005.07683), Lagunas et al. 2021
@@ -32,13 +37,18 @@ class Pruner:
     """
 
     def __init__(
-        self, model: nn.Module, policy: Policy, steps: int, steps_per_epoch: float | None = None
+        self,
+        model: nn.Module,
+        policy: Policy | Sequence[Rule],
+        steps: int,
+        steps_per_epoch: float | None = None,
     ) -> None:
         self.model = model
-        self.policy = policy
-        self.ramp: Ramp = policy.schedule.fit(steps, steps_per_epoch)
+        self.policy = policy if isinstance(policy, Policy) else Policy(rules=list(policy))
+        self.seed = self.policy.seed
+        self.ramp: Ramp = self.policy.schedule.fit(steps, steps_per_epoch)
         self.step = 0
-        self.sites: list[Site] = resolve(model, policy)
+        self.sites: list[Site] = resolve(model, self.policy)
         self.slots: list[Slot]
         self.ties: list[Tie]
         self.slots, self.ties = build(model, self.sites)
@@ -81,12 +91,27 @@ class Pruner:
         """Let go of the optimizer and leave the model with the masks of the end of the ramp."""
         self.detach()
         self.step = self.ramp.total
-        self.apply()
+        self.apply(evaluation=True)
 
     def detach(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+
+    @contextmanager
+    def eval_masks(self) -> Iterator[nn.Module]:
+        """The model with its masks as they are evaluated and shipped; afterwards as it was.
+
+        Between two steps only: gradients that are there belong to the masks of training.
+        """
+        soft = {id(tie) for tie in self.ties if tie.algorithm.soft}
+        before = {id(tie): tie.mask for tie in self.ties}
+        slots = [slot for slot in self.slots if any(id(cut.tie) in soft for cut in slot.cuts)]
+        try:
+            self._put(slots, {id(tie): tie.evaluated() for tie in self.ties})
+            yield self.model
+        finally:
+            self._put(slots, before)
 
     # -- what one may ask ------------------------------------------------------------------------
 
@@ -98,10 +123,10 @@ class Pruner:
 
     def masks(self) -> dict[str, Tensor]:
         """Module name -> mask (out, in), as it stands in the model."""
-        return {slot.site.module: slot.full_mask() for slot in self.slots}
+        return {slot.name: slot.full_mask() for slot in self.slots}
 
     def density(self) -> float:
-        """Live share of the prunable weights, in [0, 1]."""
+        """Live share of the prunable weights, in [0, 1], by the masks as they are evaluated."""
         live = sum(slot.live_weights() for slot in self.slots)
         total = sum(slot.full.numel() for slot in self.slots)
         return float(live / total) if total else 1.0
@@ -109,20 +134,28 @@ class Pruner:
     def penalty(self) -> float:
         """lambda(t) * sum over parts of weight / parts * mean over its score tensors of r(S)."""
         terms = [self._penalty_factor(tie) * tie.algorithm.penalty(tie.scores.detach()).item()
-                 for tie in self.learned() if tie.scores is not None]  # fmt: skip
+                 for tie in self._penalised() if tie.scores is not None]  # fmt: skip
         return sum(terms)
 
     # -- between the steps -----------------------------------------------------------------------
 
     @torch.no_grad()
-    def apply(self) -> None:
-        """Make the masks of the current step and put W' = M * W in the model."""
+    def apply(self, evaluation: bool = False) -> None:
+        """Make the masks of the current step, those of training or not; put W' = M * W in place."""
         for tie in self.ties:
             algorithm = tie.algorithm
             tie.threshold = self.ramp.value(self.step, algorithm.start, algorithm.end)
+        draw_noise(self.ties, self.seed, self.step)
         for pool in self._pools():
-            _mask_together(pool)
+            mask_together(pool, evaluation)
         for slot in self.slots:
+            slot.put_masked()
+
+    @torch.no_grad()
+    def _put(self, slots: list[Slot], masks: dict[int, Tensor]) -> None:
+        for tie in self.ties:
+            tie.mask = masks[id(tie)]
+        for slot in slots:
             slot.put_masked()
 
     @torch.no_grad()
@@ -145,30 +178,37 @@ class Pruner:
         self.step += 1
         for slot in self.slots:
             slot.keep_full()
+        for tie in self.learned():
+            tie.clear_gradient()
         self.apply()
 
+    def _penalised(self) -> list[Tie]:
+        return [tie for tie in self.learned() if tie.algorithm.penalised]
+
     def _penalty_factor(self, tie: Tie) -> float:
+        if not tie.algorithm.penalised:
+            return 0.0
         parts: dict[str, int] = {}
-        for other in self.learned():
+        for other in self._penalised():
             parts[other.part] = parts.get(other.part, 0) + 1
         weight = tie.weight / len(parts) / parts[tie.part]
         return self.policy.penalty * self.ramp.progress(self.step) * weight
 
     def _pools(self) -> list[list[Tie]]:
-        pools: dict[str, list[Tie]] = {}
+        pools: dict[object, list[Tie]] = {}
         for tie in self.ties:
-            pools.setdefault(tie.pool or "\0" + tie.name, []).append(tie)
+            pools.setdefault(tie.pool, []).append(tie)
         return list(pools.values())
 
     # -- resume ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Full weights, scores and step: with the optimizer's state, all that a resume needs."""
-        state = {"step": torch.tensor(self.step)}
+        """Full weights, scores, step and seed: with the optimizer's, all that a resume needs."""
+        state = {"step": torch.tensor(self.step), "seed": torch.tensor(self.seed)}
         for slot in self.slots:
-            state[f"full.{slot.site.module}"] = slot.full
+            state[f"full.{slot.name}"] = slot.full
             if slot.full_bias is not None:
-                state[f"bias.{slot.site.module}"] = slot.full_bias
+                state[f"bias.{slot.name}"] = slot.full_bias
         for tie in self.learned():
             if tie.scores is not None:
                 state[f"scores.{tie.name}"] = tie.scores.detach()
@@ -181,7 +221,7 @@ class Pruner:
             raise PolicyError(f"the saved pruner is of another model or policy: {min(wrong)}")
         for name, tensor in self.state_dict().items():
             tensor.copy_(state[name])
-        self.step = int(state["step"])
+        self.step, self.seed = int(state["step"]), int(state["seed"])
         self.apply()
 
     # -- what breaks the idea is refused ---------------------------------------------------------
@@ -190,7 +230,7 @@ class Pruner:
         for slot in self.slots:
             if type(slot.weight.data) is not Tensor or slot.weight.is_meta:
                 raise TrainingError(
-                    f"{slot.site.module} is sharded or not loaded: masks need whole parameters"
+                    f"{slot.name} is sharded or not loaded: masks need whole parameters"
                 )
 
     def _refuse(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -200,16 +240,3 @@ class Pruner:
             )
         if getattr(optimizer, "grad_scale", None) is not None:
             raise TrainingError("fused fp16 loss scaling hides the gradients: use bf16 instead")
-
-
-def _mask_together(pool: list[Tie]) -> None:
-    if len(pool) == 1:
-        tie = pool[0]
-        tie.mask = tie.algorithm.mask(tie.importance(), tie.threshold)
-        return
-    values = [tie.importance() for tie in pool]
-    joined = pool[0].algorithm.mask(torch.cat([v.reshape(-1) for v in values]), pool[0].threshold)
-    start = 0
-    for tie, value in zip(pool, values, strict=True):
-        tie.mask = joined[start : start + value.numel()].view(value.shape)
-        start += value.numel()

@@ -5,14 +5,15 @@ one would write it first. Weights and scores must be equal after 20 steps, in fl
 """
 
 import copy
-import dataclasses
+import itertools
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from prune.masks.algorithms import Magnitude, SigmoidThreshold, Threshold, TopK
+from prune.masks.algorithms import L0, Ampere, Magnitude, SigmoidThreshold, Threshold, TopK
 from prune.masks.geometry import Block, Geometry, Heads, Rows
 from prune.masks.policy import Policy, Rule, Site
 from prune.masks.pruner import Pruner
@@ -32,45 +33,56 @@ class StraightThrough(torch.autograd.Function):
 
 
 class MaskedLinear(nn.Module):
-    """y = x (M(S) * W)^T + b where a row is alive; the mask is rebuilt in every forward."""
+    """y = x (M(S) * W)^T + b where a row is alive; the masks are rebuilt in every forward."""
 
-    def __init__(self, linear: nn.Linear, site: Site, reference: "Reference") -> None:
+    def __init__(self, linear: nn.Linear, sites: list[Site], reference: "Reference") -> None:
         super().__init__()
         self.weight = nn.Parameter(linear.weight.detach().clone())
         self.bias = nn.Parameter(linear.bias.detach().clone())
-        self.site, self.owner = site, [reference]
+        self.sites, self.owner = sites, [reference]
 
-    def expand(self, groups: Tensor) -> Tensor:
-        groups = groups.T if self.site.flipped else groups
-        return groups.repeat_interleave(self.site.grid.rows, 0).repeat_interleave(
-            self.site.grid.columns, 1
-        )
+    def mask(self) -> Tensor:
+        product = torch.ones_like(self.weight)
+        for site in self.sites:
+            groups = self.owner[0].mask(site)
+            groups = groups.T if site.flipped else groups
+            rows = groups.repeat_interleave(site.grid.rows, 0)
+            product = product * rows.repeat_interleave(site.grid.columns, 1)
+        return product
 
     def forward(self, x: Tensor) -> Tensor:
-        mask = self.expand(self.owner[0].mask(self.site))
+        mask = self.mask()
         alive = (mask != 0).any(1).to(x.dtype).detach()
         return nn.functional.linear(x, self.weight * mask, self.bias * alive)
 
 
 class Reference(nn.Module):
-    """The same network with masked layers in place of the sites."""
+    """The same network with masked layers in place of the sites; l0 sees the pruner's noise."""
 
-    def __init__(self, model: nn.Module, sites: list[Site], pruner: Pruner) -> None:
+    def __init__(self, model: nn.Module, pruner: Pruner) -> None:
         super().__init__()
         self.net = copy.deepcopy(model)
-        self.sites, self.ramp, self.step = sites, pruner.ramp, 0
+        self.sites, self.ramp, self.step = pruner.sites, pruner.ramp, 0
+        self.noise = lambda name: next(tie.noise for tie in pruner.ties if tie.name == name)
         self.scores = nn.ParameterDict()
-        for site in sites:
-            linear = self.net.get_submodule(site.module)
-            parent, _, leaf = site.module.rpartition(".")
-            setattr(self.net.get_submodule(parent), leaf, MaskedLinear(linear, site, self))
-            out, inner = linear.weight.shape
-            shape = (out // site.grid.rows, inner // site.grid.columns)
-            if site.algorithm.learned:
-                key = site.scores.replace(".", "_")
-                if key not in self.scores:
-                    shape = shape[::-1] if site.flipped else shape
-                    self.scores[key] = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        for name in dict.fromkeys(site.module for site in pruner.sites):
+            linear = self.net.get_submodule(name)
+            ours = [site for site in pruner.sites if site.module == name]
+            parent, _, leaf = name.rpartition(".")
+            setattr(self.net.get_submodule(parent), leaf, MaskedLinear(linear, ours, self))
+            for site in ours:
+                if site.algorithm.learned:
+                    start = torch.full(
+                        self.scores_shape(site), site.algorithm.initial, dtype=torch.float64
+                    )
+                    self.scores.setdefault(key_of(site.scores), nn.Parameter(start))
+
+    def scores_shape(self, site: Site) -> tuple[int, ...]:
+        out, inner = self.net.get_submodule(site.module).weight.shape
+        if isinstance(site.algorithm, Ampere):
+            return out, inner // 4, 6
+        shape = (out // site.grid.rows, inner // site.grid.columns)
+        return shape[::-1] if site.flipped else shape
 
     def threshold(self, site: Site) -> float:
         return self.ramp.value(self.step, site.algorithm.start, site.algorithm.end)
@@ -79,20 +91,26 @@ class Reference(nn.Module):
         tau = self.threshold(site)
         if not site.algorithm.learned:
             return self.rank(self.magnitude(site), tau)
-        scores = self.scores[site.scores.replace(".", "_")]
-        if isinstance(site.algorithm, TopK):
-            mask = self.rank(scores.detach(), tau)
-        else:
-            value = (
-                torch.sigmoid(scores) if isinstance(site.algorithm, SigmoidThreshold) else scores
-            )
-            mask = (value > tau).to(scores.dtype)
-            least = -(-site.algorithm.min_density * mask.numel() // 1)  # type: ignore[attr-defined]
-            if mask.sum() < least:
-                mask = (scores >= scores.flatten().sort(descending=True).values[int(least) - 1]).to(
-                    scores.dtype
-                )
-        return StraightThrough.apply(scores, mask.detach())  # type: ignore[no-any-return]
+        scores = self.scores[key_of(site.scores)]
+        if isinstance(site.algorithm, L0):
+            u = self.noise(site.scores)
+            s = torch.sigmoid((torch.logit(u) + scores) / (2 / 3))
+            return torch.clip(s * 1.2 - 0.1, 0, 1)
+        if isinstance(site.algorithm, Ampere):
+            patterns = [
+                [i in pair for i in range(4)] for pair in itertools.combinations(range(4), 2)
+            ]
+            return (torch.softmax(tau * scores, -1) @ torch.tensor(patterns).double()).flatten(1)
+        hard = self.rank(scores.detach(), tau) if site.algorithm.ranks else self.cut(site, scores)
+        return StraightThrough.apply(scores, hard.detach())  # type: ignore[no-any-return]
+
+    def cut(self, site: Site, scores: Tensor) -> Tensor:
+        soft = isinstance(site.algorithm, SigmoidThreshold)
+        mask = (torch.sigmoid(scores) if soft else scores) > self.threshold(site)
+        least = -(-site.algorithm.min_density * mask.numel() // 1)  # type: ignore[attr-defined]
+        if mask.sum() < least:
+            mask = scores >= scores.flatten().sort(descending=True).values[int(least) - 1]
+        return mask.to(scores.dtype)
 
     def magnitude(self, site: Site) -> Tensor:
         total, size = torch.zeros(()), 0
@@ -115,13 +133,18 @@ class Reference(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {}
         weights = {site.part: site.weight for site in self.sites}
         for site in self.sites:
-            if site.algorithm.learned:
-                key = site.scores.replace(".", "_")
-                parts.setdefault(site.part, {})[key] = torch.sigmoid(self.scores[key]).mean()
+            if site.algorithm.learned and not isinstance(site.algorithm, Ampere):
+                shift = 2 / 3 * math.log(11) if isinstance(site.algorithm, L0) else 0
+                mean = torch.sigmoid(self.scores[key_of(site.scores)] + shift).mean()
+                parts.setdefault(site.part, {})[site.scores] = mean
         total = torch.zeros((), dtype=torch.float64)
         for part, means in parts.items():
             total = total + weights[part] / len(parts) * torch.stack(list(means.values())).mean()
         return policy.penalty * self.ramp.progress(self.step) * total
+
+
+def key_of(name: str) -> str:
+    return name.replace(".", "_")
 
 
 class Net(nn.Module):
@@ -142,6 +165,7 @@ ALGORITHMS = {
     "topk": TopK(0.4),
     "threshold": Threshold(0.02),
     "sigmoid_threshold": SigmoidThreshold(0.495),
+    "l0": L0(),
 }
 GEOMETRIES: dict[str, Geometry] = {
     "block": Block(4, 4),
@@ -155,18 +179,29 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+def policy_of(*rules: Rule) -> Policy:
+    return Policy(
+        rules=list(rules), schedule=Schedule(warmup_steps=2, initial=1, final=2), penalty=3.0
+    )
+
+
 def rules(algorithm: str, geometry: str) -> Policy:
     how, shape = ALGORITHMS[algorithm], GEOMETRIES[geometry]
-    return Policy(
-        rules=[
-            Rule("value", how, shape, part="attention", head_size=4),
-            Rule("output", how, shape, part="attention", head_size=4, flipped=True),
-            Rule("inner", how, Rows(), share="ffn", part="ffn", weight=0.5),
-            Rule("outer", how, Rows(), share="ffn", part="ffn", weight=0.5, flipped=True),
-        ],
-        schedule=Schedule(warmup_steps=2, initial=1, final=2),
-        penalty=3.0,
+    return policy_of(
+        Rule("value", how, shape, part="attention", head_size=4),
+        Rule("output", how, shape, part="attention", head_size=4, flipped=True),
+        Rule("inner", how, Rows(), share="ffn", part="ffn", weight=0.5),
+        Rule("outer", how, Rows(), share="ffn", part="ffn", weight=0.5, flipped=True),
     )
+
+
+AMPERE = Rule(".*", Ampere(), Block(1, 1))
+PRODUCTS = {
+    "ampere": policy_of(AMPERE),
+    "ampere x topk": policy_of(AMPERE, Rule(".*", TopK(0.4), Block(2, 2), flipped=True)),
+    "ampere x l0": policy_of(AMPERE, Rule(".*", L0(), Block(1, 1))),
+    "ampere x magnitude": policy_of(AMPERE, Rule(".*r", Magnitude(0.4), Block(4, 2))),
+}
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -175,15 +210,25 @@ def rules(algorithm: str, geometry: str) -> Policy:
 def test_masks_between_steps_are_masked_layers(
     algorithm: str, geometry: str, optimizer: str
 ) -> None:
+    densities = train_both(rules(algorithm, geometry), OPTIMIZERS[optimizer])
+    assert len(densities) > 2, "the masks never moved: this test would prove nothing"
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_of_masks_is_a_product(name: str) -> None:
+    train_both(PRODUCTS[name], OPTIMIZERS["adamw"])
+
+
+def train_both(policy: Policy, kind: Callable[..., torch.optim.Optimizer]) -> set[float]:
+    """Train the pruner's model and the reference; the densities that were seen."""
     torch.manual_seed(0)
     model = Net().double()
-    policy = rules(algorithm, geometry)
     start = copy.deepcopy(model)
     pruner = Pruner(model, policy, STEPS)
-    reference = Reference(start, pruner.sites, pruner)
-    ours = OPTIMIZERS[optimizer](pruner.parameter_groups(lr=1e-2, scores_lr=5e-2))
+    reference = Reference(start, pruner)
+    ours = kind(pruner.parameter_groups(lr=1e-2, scores_lr=5e-2))
     pruner.attach(ours)
-    theirs = OPTIMIZERS[optimizer](_groups(reference))
+    theirs = kind(_groups(reference))
     densities = set()
     for _ in range(STEPS):
         ours.zero_grad()
@@ -198,9 +243,10 @@ def test_masks_between_steps_are_masked_layers(
         ours.step()
         theirs.step()
         reference.step += 1
-        densities.add(round(pruner.density(), 3))
-    assert len(densities) > 2, "the masks never moved: this test would prove nothing"
+        live = sum(int((mask != 0).sum()) for mask in pruner.masks().values())
+        densities.add(round(live / sum(s.full.numel() for s in pruner.slots), 3))
     _assert_equal(pruner, reference)
+    return densities
 
 
 def _groups(reference: Reference) -> list[dict[str, object]]:
@@ -218,27 +264,13 @@ def _groups(reference: Reference) -> list[dict[str, object]]:
 
 def _assert_equal(pruner: Pruner, reference: Reference) -> None:
     for tie in pruner.learned():
-        expected = reference.scores[tie.name.replace(".", "_")]
+        expected = reference.scores[key_of(tie.name)]
         torch.testing.assert_close(tie.scores, expected, rtol=0, atol=1e-6, check_stride=False)
     for slot in pruner.slots:
-        layer = reference.net.get_submodule(slot.site.module)
-        mask = layer.expand(reference.mask(slot.site)).detach()
+        layer = reference.net.get_submodule(slot.name)
+        mask = layer.mask().detach()
         masked = layer.weight.detach() * mask
         alive = mask.any(1)
         torch.testing.assert_close(slot.weight.data, masked, rtol=0, atol=1e-6)
         torch.testing.assert_close(slot.full, layer.weight.detach(), rtol=0, atol=1e-6)
         torch.testing.assert_close(slot.bias.data, layer.bias.detach() * alive, rtol=0, atol=1e-6)
-
-
-def test_restore_is_the_inverse_of_apply() -> None:
-    torch.manual_seed(0)
-    model = Net()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    policy = dataclasses.replace(rules("magnitude", "block"), schedule=Schedule(0, final=0))
-    pruner = Pruner(model, policy, steps=10)
-    pruner.finish()
-    assert pruner.density() < 0.5
-    assert not torch.equal(model.inner.weight, before["inner.weight"])
-    pruner.restore()
-    for name, parameter in model.named_parameters():
-        assert torch.equal(parameter, before[name]), name

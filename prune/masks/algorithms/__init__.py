@@ -1,7 +1,9 @@
 """Scores -> mask. One final class a file; `ALGORITHMS` is the registry."""
 
 from prune.errors import ConfigError, unknown
+from prune.masks.algorithms.ampere import Ampere
 from prune.masks.algorithms.base import Algorithm
+from prune.masks.algorithms.l0 import L0
 from prune.masks.algorithms.magnitude import Magnitude
 from prune.masks.algorithms.sigmoid_threshold import SigmoidThreshold
 from prune.masks.algorithms.threshold import Threshold
@@ -12,6 +14,8 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "topk": TopK,
     "threshold": Threshold,
     "sigmoid_threshold": SigmoidThreshold,
+    "l0": L0,
+    "ampere": Ampere,
 }
 
 
@@ -21,4 +25,14 @@ def get(name: str) -> type[Algorithm]:
     return ALGORITHMS[name]
 
 
-__all__ = ["ALGORITHMS", "Algorithm", "Magnitude", "SigmoidThreshold", "Threshold", "TopK", "get"]
+__all__ = [
+    "ALGORITHMS",
+    "L0",
+    "Algorithm",
+    "Ampere",
+    "Magnitude",
+    "SigmoidThreshold",
+    "Threshold",
+    "TopK",
+    "get",
+]

@@ -1,4 +1,4 @@
-"""What every algorithm is: group scores in, mask out, and the way of a gradient back."""
+"""What every algorithm is: scores in, mask out, and the way of a gradient back."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,16 +7,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from prune.masks.geometry import Geometry
+
 
 @dataclass(frozen=True)
 class Algorithm(ABC):
-    """Scores S of any shape -> mask M of that shape.
+    """Scores S -> mask M, one value a group, in the dtype of the scores.
 
     The threshold goes from `start` to `end` along the schedule; what it means is the algorithm's.
     """
 
     learned: ClassVar[bool] = True  # scores are parameters; otherwise they come from the weights
     ranks: ClassVar[bool] = False  # the threshold is the density to keep
+    soft: ClassVar[bool] = False  # in training the mask is real-valued and differentiable
+    noisy: ClassVar[bool] = False  # in training the mask depends on noise u ~ U(0, 1)
+    penalised: ClassVar[bool] = True  # the penalty pushes its scores down
+    initial: ClassVar[float] = 0.0  # where scores start
+    geometry: ClassVar[Geometry | None] = None  # its own, whatever the policy says
 
     @property
     @abstractmethod
@@ -28,17 +35,36 @@ class Algorithm(ABC):
 
     @abstractmethod
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        """S -> M, boolean."""
+        """S -> M as it is evaluated, saved and shipped."""
 
-    def score_gradient(self, scores: Tensor, mask_gradient: Tensor) -> Tensor:
-        """dL/dM -> dL/dS; straight-through unless the mask is differentiable."""
-        return mask_gradient
+    def training_mask(self, scores: Tensor, threshold: float, noise: Tensor | None) -> Tensor:
+        """S -> M as the forward passes of training see it; `noise` is u, of the shape of S."""
+        return self.mask(scores, threshold)
+
+    def scores_shape(self, groups: tuple[int, int]) -> tuple[int, ...]:
+        """The shape of S for a mask of shape `groups`."""
+        return groups
+
+    def score_gradient(
+        self, scores: Tensor, mask_gradient: Tensor, threshold: float, noise: Tensor | None
+    ) -> Tensor:
+        """dL/dM -> dL/dS: straight-through, or the derivative of the mask where it has one."""
+        if not self.soft:
+            return mask_gradient
+        with torch.enable_grad():
+            leaf = scores.detach().requires_grad_()
+            mask = self.training_mask(leaf, threshold, noise)
+        return torch.autograd.grad(mask, leaf, mask_gradient)[0]
+
+    def presence(self, scores: Tensor) -> Tensor:
+        """What the penalty averages, a sigmoid of S: here the L1 penalty's sigmoid(S)."""
+        return torch.sigmoid(scores)
 
     def penalty(self, scores: Tensor) -> Tensor:
-        """r(S), a mean over groups in [0, 1]: the L1 penalty on sigmoid(S)."""
-        return torch.sigmoid(scores).mean()
+        """r(S), a mean over groups in [0, 1]."""
+        return self.presence(scores).mean()
 
     def penalty_gradient(self, scores: Tensor) -> Tensor:
         """dr/dS."""
-        live = torch.sigmoid(scores)
-        return live * (1 - live) / scores.numel()
+        present = self.presence(scores)
+        return present * (1 - present) / scores.numel()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from prune.masks.algorithms.base import Algorithm
-from prune.masks.algorithms.floor import with_floor
+from prune.masks.algorithms.floor import above, with_floor
 
 
 @final
@@ -32,4 +32,4 @@ class SigmoidThreshold(Algorithm):
         return self.cutoff
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return with_floor(torch.sigmoid(scores) > threshold, scores, self.min_density)
+        return with_floor(above(torch.sigmoid(scores), threshold), scores, self.min_density)

@@ -6,7 +6,7 @@ from typing import final
 from torch import Tensor
 
 from prune.masks.algorithms.base import Algorithm
-from prune.masks.algorithms.floor import with_floor
+from prune.masks.algorithms.floor import above, with_floor
 
 
 @final
@@ -31,4 +31,4 @@ class Threshold(Algorithm):
         return self.cutoff
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return with_floor(scores > threshold, scores, self.min_density)
+        return with_floor(above(scores, threshold), scores, self.min_density)
