@@ -11,11 +11,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from prune.choices import ALGORITHMS, GEOMETRIES, SHARINGS, SHARINGS_OF, rule_problems
 from prune.errors import unknown
 
-ALGORITHMS = ("magnitude", "topk", "threshold", "sigmoid_threshold")
-GEOMETRIES = ("block", "rows", "columns", "heads")
-SHARINGS = ("none", "pair")
 TASKS = ("toy", "squad")
 PRECISIONS = ("fp32", "bf16")
 
@@ -62,6 +60,8 @@ class PartConfig:
     weight: float = at_least(0, 1.0)  # of this part in the penalty
     scope: str = one_of("matrix", ("matrix", "global"))  # what topk and magnitude rank together
     min_density: float = at_least(0, 0.005, 1)  # threshold methods keep this much of a matrix
+    ampere: bool = False  # times 2 of every 4 weights
+    rules: list[dict[str, Any]] = field(default_factory=list)  # RULE_KEYS each; of `name: custom`
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,14 @@ class ShrinkConfig:
 
 
 @dataclass(frozen=True)
+class FillConfig:
+    """Densification: fine-tune once more with the zeros inside the surviving heads revived."""
+
+    epochs: float = at_least(0, 0.0)  # 0: no such phase
+    lr: float | None = at_least(0, None)  # None: train.lr
+
+
+@dataclass(frozen=True)
 class MeasureConfig:
     grid: list[list[int]] = field(default_factory=lambda: [[32, 128], [1, 128]])  # [batch, length]
     rounds: int = at_least(3, 7)
@@ -137,6 +145,7 @@ class RunConfig:
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
+    fill: FillConfig = field(default_factory=FillConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
 
 
@@ -191,6 +200,9 @@ def problems(config: RunConfig) -> list[str]:
             found.append(
                 f"{name}.block={part.block} must be two sizes of at least 1: [rows,columns]"
             )
+        if part.sharing in SHARINGS and part.sharing not in SHARINGS_OF[name]:
+            found.append(f"{name}.sharing: {unknown('value', part.sharing, SHARINGS_OF[name])}")
+        found += rule_problems(name, part.name == "custom", part.rules)
     for cell in config.measure.grid:
         if len(cell) != 2 or min(cell, default=0) < 1:
             found.append(f"measure.grid: {cell} must be [batch,length]")

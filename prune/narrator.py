@@ -44,7 +44,8 @@ class Narrator:
         for part in dict.fromkeys(site.part for site in sites):
             ours = [site for site in sites if site.part == part]
             ties = len({site.scores for site in ours})
-            shared = f", {ties} shared" if ties < len(ours) else ""
+            shared = f", {ties} score tensors" if ties < len(ours) else ""
+            shared = ", shared in pairs" if 2 * ties == len(ours) else shared
             name = type(ours[0].algorithm).__module__.rpartition(".")[2]
             self.say(f"  {part:<11} {len(ours)} linears   {name:<18} {ours[0].geometry}{shared}")
 
@@ -64,6 +65,9 @@ class Narrator:
             f"{sum(before.widths):,} -> {sum(after.widths):,} neurons · "
             f"logits equal to {difference:.0e}"
         )
+
+    def filled(self, weights: int) -> None:
+        self.say(f"fill        {weights:,} zeros revived")
 
     def measured(self, point: Point) -> None:
         cell = point.latency[0]
@@ -95,8 +99,9 @@ def summary(record: Record) -> str:
 class Watch(TrainerCallback):
     """Follows a SparseTrainer: a bar on stderr, and a line of metrics.jsonl at each log."""
 
-    def __init__(self, folder: RunFolder, trainer: SparseTrainer) -> None:
+    def __init__(self, folder: RunFolder, trainer: SparseTrainer, before: int = 0) -> None:
         self.folder, self.trainer = folder, trainer
+        self.before = before  # steps of earlier phases of the run
         self.bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -120,16 +125,14 @@ class Watch(TrainerCallback):
         if "loss" not in (logs or {}):
             return
         pruner = self.trainer.pruner
-        loss, density = logs["loss"], pruner.density()
-        self.folder.log(
-            state.global_step,
-            steps=state.max_steps,
-            loss=loss,
-            density=density,
-            penalty=pruner.penalty(),
-            learning_rate=logs["learning_rate"],
-        )
-        self.bar.update(self.job, state=f"loss {loss:.2f}   density {density:.2f}")
+        loss, words = logs["loss"], [f"loss {logs['loss']:.2f}"]
+        values = {"loss": loss, "learning_rate": logs["learning_rate"]}
+        if pruner.sites:
+            values |= {"density": pruner.density(), "penalty": pruner.penalty()}
+            words.append(f"density {values['density']:.2f}")
+        steps = self.before + state.max_steps
+        self.folder.log(self.before + state.global_step, steps=steps, **values)
+        self.bar.update(self.job, state="   ".join(words))
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self.bar.stop()

@@ -20,7 +20,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        return self.record.run_id if self.record else self.location or "scratch"
+        return self.record.run_id if self.record else self.location or "none"
 
 
 def find_source(config: RunConfig, name: str | None, store: Store) -> Source:

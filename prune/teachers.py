@@ -11,7 +11,7 @@ from prune.artifact import checkpoint
 from prune.config import RunConfig
 from prune.errors import ConfigError
 from prune.narrator import Narrator
-from prune.sources import find_source
+from prune.sources import Source
 from prune.store import Store
 from prune.tasks.base import Task
 from prune.training.distillation import (
@@ -25,15 +25,18 @@ from prune.training.teacher_cache import CachedTeacher, cache_key, cached
 
 
 def distillation_of(
-    config: RunConfig, model: PreTrainedModel, task: Task, store: Store, narrator: Narrator
+    config: RunConfig,
+    model: PreTrainedModel,
+    task: Task,
+    source: Source,
+    store: Store,
+    narrator: Narrator,
 ) -> Distillation | None:
     """None, and said so, for a run without a teacher."""
     wanted = config.teacher
-    if wanted.name_or_path is None:
+    if source.location is None:
         narrator.say("  teacher     none")
         return None
-    source = find_source(config, wanted.name_or_path, store)
-    assert source.location is not None
     network = checkpoint.load_any(source.location, task.load_model)
     if network.config.vocab_size != model.config.vocab_size:
         raise ConfigError(

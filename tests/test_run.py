@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNE_RUNS", str(folder))
         patch.delenv("PRUNE_DB", raising=False)
-        assert main(["train", "+experiment=toy", *QUICK]) == 0
+        assert main(["train", "+experiment=toy", *QUICK, "fill.epochs=1"]) == 0
     return folder
 
 
@@ -50,17 +50,27 @@ def test_a_run_leaves_evidence_of_one_artifact(finished: Path) -> None:
     model = prune.load(Path(pruned.path) / point.artifact)
     ids = torch.randint(5, 50, (2, 20))
     assert model(ids).start_logits.shape == (2, 20)
+    filled = pruned.points[1]
+    assert (filled.stage, filled.artifact) == ("filled", "filled")
+    assert filled.density.nonzero == filled.density.stored == point.density.stored
+    assert filled.sha256 != point.sha256 and filled.widths == point.widths
+    prune.load(Path(pruned.path) / filled.artifact)
     card = (Path(pruned.path) / "model/README.md").read_text()
     assert f"{point.quality['f1']:.2f}" in card
     lines = (Path(pruned.path) / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["density"] == pytest.approx(0.5, abs=0.01)
+    metrics = [json.loads(line) for line in lines]
+    densities = [line["density"] for line in metrics if "density" in line]
+    assert densities[-1] == pytest.approx(0.5, abs=0.01)
+    assert [line["step"] for line in metrics] == list(range(4, 49, 4))
+    assert pruned.steps == 48
 
 
 def test_the_same_command_says_it_is_done(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PRUNE_RUNS", str(finished))
-    assert main(["train", "experiment=toy", *QUICK]) == 0  # without the plus: the same run
+    command = ["train", "experiment=toy", *QUICK, "fill.epochs=1"]
+    assert main(command) == 0  # without the plus: the same run
     assert "is done already" in capsys.readouterr().out
 
 
@@ -87,7 +97,11 @@ def test_a_teacher_of_another_run_is_found_by_its_id(
         (["attention.block=[48,48]"], 2, "blocks that fit: rows 1, 2, 4, 8, 16, 32, 64 or 128"),
         (["schedule.warmup_ratio=0.2"], 2, "the schedule does not fit"),
         (["measure.grid=[[1,999]]"], 2, "the model reads 64 tokens at most, not 999"),
-        (["task=squad", "task.data_dir=nowhere", *SAVED], 1, "task.data_dir=FOLDER"),
+        (
+            ["task=squad", "task.max_length=64", "task.data_dir=no", *SAVED],
+            1,
+            "task.data_dir=FOLDER",
+        ),
         (["model.name_or_path=./nowhere"], 1, "there is no model folder ./nowhere"),
         (["model.name_or_path=no-such/model"], 1, "model.name_or_path=FOLDER"),
         (["teacher.name_or_path='abcdef12'"], 1, "abcdef12"),

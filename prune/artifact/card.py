@@ -1,11 +1,10 @@
 """The model card: what the model is, what was measured, and how to load it."""
 
-from prune.records import Record
+from prune.records import Point, Record
 
 
-def card(record: Record) -> str:
-    """README.md of a saved model, from the record of its run."""
-    point = record.points[-1]
+def card(record: Record, point: Point) -> str:
+    """README.md of the model that `point` was measured on, from the record of its run."""
     quality = "\n".join(
         f"| {name} | {value:.2f} | {_reference(record, name)} |"
         for name, value in point.quality.items()
