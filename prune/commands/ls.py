@@ -4,8 +4,8 @@ import ast
 from pathlib import Path
 
 from prune import compose
+from prune.choices import ALGORITHMS
 from prune.commands import Parser, add_json, print_json, table
-from prune.config import ALGORITHMS
 from prune.errors import UsageError, unknown
 
 PLURAL = {"attention": "attention", "ffn": "ffn", "train": "train"}  # as they are; others take an s

@@ -10,8 +10,8 @@ import pytest
 from store_cases import config, finished, interrupted
 
 from prune import cli, compose
+from prune.choices import ALGORITHMS
 from prune.commands import painted, table
-from prune.config import ALGORITHMS
 from prune.store import Store
 
 Prune = Callable[..., str]
