@@ -31,7 +31,8 @@ class NoAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, *_: object, **others: Any) -> tuple[Any, ...]:
         """(batch, length, hidden) -> (batch, length, hidden or 0), and None for the rest."""
-        self._keep_count(hidden_states, others.get("past_key_values"))
+        if all(others.get(name) is None for name in ("key_value_states", "encoder_hidden_states")):
+            self._keep_count(hidden_states, others.get("past_key_values"))
         left = hidden_states[..., :0]
         if self.inside:
             left = self.get_submodule(self.inside)(left)
@@ -40,7 +41,7 @@ class NoAttention(nn.Module):
         return left, *[None] * (self.results - 1)
 
     def _keep_count(self, hidden_states: Tensor, cache: Cache | None) -> None:
-        # Generation asks the first layer's cache how many tokens there were.
+        # Generation asks the cache of the first self-attention how many tokens there were.
         if cache is None or self.layer_index is None:
             return
         if isinstance(cache, EncoderDecoderCache):

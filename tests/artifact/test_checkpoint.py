@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertForQuestionAnswering
 
 import prune
 from prune.artifact import checkpoint
 from prune.errors import CheckpointError
 from tests import tiny
-from tests.artifact.test_shrink import kill
+from tests.networks import NETWORKS, inputs, kill
 
 
 @pytest.fixture
@@ -22,26 +21,35 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
-def test_loaded_is_saved(tmp_path: Path, density: float) -> None:
-    model = tiny.bert()
+@pytest.mark.parametrize("density", [0.0, 0.5])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_loaded_is_saved(tmp_path: Path, name: str, density: float) -> None:
+    model = NETWORKS[name](5)
     kill(model, 5, density)
     small = prune.shrink(model)
     prune.save(small, tmp_path / "model")
     loaded = prune.load(tmp_path / "model")
-    assert isinstance(loaded, BertForQuestionAnswering)
+    assert type(loaded) is type(model)
     assert checkpoint.shape_of(loaded) == checkpoint.shape_of(small)
-    inputs = tiny.batch()
     with torch.no_grad():
-        assert torch.equal(loaded(**inputs)[0], small(**inputs)[0])
+        assert torch.equal(loaded(**inputs(model))[0], small(**inputs(model))[0])
 
 
-def test_a_dense_one_is_an_ordinary_folder(tmp_path: Path) -> None:
-    model = tiny.bert()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_dense_one_is_an_ordinary_folder(tmp_path: Path, name: str) -> None:
+    model = NETWORKS[name]()
     prune.save(model, tmp_path / "model")
-    loaded = BertForQuestionAnswering.from_pretrained(tmp_path / "model").eval()
+    loaded = type(model).from_pretrained(tmp_path / "model").eval()
     with torch.no_grad():
-        assert torch.equal(loaded(**tiny.batch())[0], model(**tiny.batch())[0])
+        assert torch.equal(loaded(**inputs(model))[0], model(**inputs(model))[0])
+
+
+def test_a_shrunk_one_saves_again(tmp_path: Path) -> None:
+    model = NETWORKS["t5"]()
+    kill(model, 5, 0.4)
+    prune.save(prune.shrink(model), tmp_path / "once")
+    digest = prune.save(prune.load(tmp_path / "once"), tmp_path / "twice")
+    assert digest == checkpoint.file_hash(tmp_path / "once" / "model.safetensors")
 
 
 def test_saving_again_replaces(saved: Path) -> None:
