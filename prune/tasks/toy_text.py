@@ -2,9 +2,8 @@
 
 A story names people, places, dates and amounts, some of them twice: a buyer and a seller, the town
 of the shop and the town the goods came from. So an answer needs both the kind of word asked for
-and its part in the story. The people of the eval split never appear in the train split, though
-their first and last names do. The content has the structure of a SQuAD file, and the same split
-and seed give the same text.
+and its part in the story; and as each story draws its facts anew, it can only be read off. The
+content has the structure of a SQuAD file, and the same split and seed give the same text.
 """
 
 import itertools
@@ -13,135 +12,30 @@ import re
 from typing import Any
 
 COUNTS = {"train": 4000, "eval": 400}  # stories, with one question each
-PEOPLE = [
-    "Anna",
-    "Ben",
-    "Clara",
-    "David",
-    "Elena",
-    "Felix",
-    "Greta",
-    "Hugo",
-    "Irene",
-    "Jonas",
-    "Karin",
-    "Leon",
-    "Maria",
-    "Nils",
-    "Olga",
-    "Peter",
-    "Quinn",
-    "Rosa",
-    "Simon",
-    "Tessa",
-    "Ursula",
-    "Victor",
-    "Wendy",
-    "Xenia",
-    "Yusuf",
-    "Zora",
-    "Adam",
-    "Bella",
-    "Carl",
-    "Dora",
-    "Emil",
-    "Fay",
-    "Gus",
-    "Hana",
-    "Ivan",
-    "Jana",
-    "Kurt",
-    "Lena",
-    "Max",
-    "Nora",
-    "Otto",
-    "Paula",
-    "Ralf",
-    "Sara",
-    "Tom",
-    "Uwe",
-    "Vera",
-    "Willy",
-]
-TOWNS = [
-    "Athens",
-    "Berlin",
-    "Cairo",
-    "Dublin",
-    "Essen",
-    "Florence",
-    "Geneva",
-    "Hanoi",
-    "Istanbul",
-    "Jakarta",
-    "Kyoto",
-    "Lisbon",
-    "Madrid",
-    "Naples",
-    "Oslo",
-    "Prague",
-    "Quito",
-    "Riga",
-    "Seville",
-    "Turin",
-    "Utrecht",
-    "Vienna",
-    "Warsaw",
-    "York",
-    "Zagreb",
-]
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
+DETAILS_TOLD = (1, 2, 3)  # how many of the four below one story tells
+
+WORDS = {
+    "people": "Adam Anna Bella Ben Carl Clara David Dora Elena Emil Fay Felix Greta Gus Hana Hugo "
+    "Irene Ivan Jana Jonas Karin Kurt Lena Leon Maria Max Nils Nora Olga Otto Paula Peter Quinn "
+    "Ralf Rosa Sara Simon Tessa Tom Ursula Uwe Vera Victor Wendy Willy Xenia Yusuf Zora",
+    "towns": "Athens Berlin Cairo Dublin Essen Florence Geneva Hanoi Istanbul Jakarta Kyoto Lisbon "
+    "Madrid Naples Oslo Prague Quito Riga Seville Turin Utrecht Vienna Warsaw York Zagreb",
+    "months": "January February March April May June July August September October November "
     "December",
-]
-GOODS = [
-    "apples",
-    "baskets",
-    "candles",
-    "drums",
-    "eggs",
-    "flags",
-    "guitars",
-    "hats",
-    "jars",
-    "kites",
-    "lamps",
-    "mirrors",
-    "nails",
-    "onions",
-    "pens",
-    "quilts",
-    "ropes",
-    "shirts",
-    "tables",
-    "umbrellas",
-    "vases",
-    "watches",
-    "chairs",
-    "books",
-    "coins",
-    "maps",
-]
+    "goods": "apples baskets books candles chairs coins drums eggs flags guitars hats jars kites "
+    "lamps maps mirrors nails onions pens quilts ropes shirts tables umbrellas vases watches",
+}
+LISTS = {kind: text.split() for kind, text in WORDS.items()}
 PURCHASE = (
     "The buyer {buyer} got {amount} {goods} in {shop} on {day}.",
     "On {day} the buyer {buyer} got {amount} {goods} in {shop}.",
     "In {shop} the buyer {buyer} got {amount} {goods} on {day}.",
 )
 DETAILS = (
-    ("The seller {seller} asked for {price} euros.", "The price was {price} euros."),
+    ("The seller {seller} was tired.", "The seller {seller} smiled."),
+    ("The price was {price} euros.", "They cost {price} euros."),
     ("They came from {origin}.", "The {goods} were from {origin}."),
     ("They were needed before {deadline}.", "It had to be before {deadline}."),
-    ("The driver {driver} took them to {goal}.", "They went to {goal} with {driver}."),
 )
 FILLERS = (
     "The weather was fine.",
@@ -154,10 +48,8 @@ FILLERS = (
 QUESTIONS = {  # part in the story -> ways to ask for it
     "buyer": ("Who got the {goods}?", "Who was the buyer?"),
     "seller": ("Who sold the {goods}?", "Who was the seller?"),
-    "driver": ("Who took the {goods} away?", "Who was the driver?"),
     "shop": ("Where did {buyer} get the {goods}?", "In which town was {buyer}?"),
     "origin": ("Where did the {goods} come from?", "From which town were the {goods}?"),
-    "goal": ("Where did the {goods} go?", "To which town did they take the {goods}?"),
     "day": ("When did {buyer} get the {goods}?", "On which day was {buyer} there?"),
     "deadline": ("When were the {goods} needed?", "Before which day was all this?"),
     "amount": ("How many {goods} did {buyer} get?", "How many {goods} were there?"),
@@ -174,20 +66,26 @@ def generate(split: str, seed: int) -> dict[str, Any]:
 
 def words() -> list[str]:
     """Every word, number and sign a story or question can hold: lower case, each once, sorted."""
-    texts = [*PEOPLE, *TOWNS, *MONTHS, *GOODS, *PURCHASE, *FILLERS]
+    texts = [*WORDS.values(), *PURCHASE, *FILLERS]
     texts += itertools.chain(*DETAILS, *QUESTIONS.values())
-    found = {word for text in texts for word in re.findall(r"\w+|[^\w\s{}]", text.lower())}
-    return sorted(found - set(QUESTIONS) | {str(n) for n in range(1, 100)})
+    written = [re.sub(r"\{\w+\}", " ", text).lower() for text in texts]
+    found = {word for text in written for word in re.findall(r"\w+|[^\w\s]", text)}
+    return sorted(found | {str(n) for n in range(1, 100)})
 
 
 def _story(draw: random.Random, name: str) -> dict[str, Any]:
     part = draw.choice(list(QUESTIONS))
-    template, facts = _template(draw, "{" + part + "}"), _facts(draw)
-    start = len(template[: template.index("{" + part + "}")].format(**facts))
+    slot = "{" + part + "}"
+    template, facts = _template(draw, slot), _facts(draw)
     question = {
         "id": name,
         "question": draw.choice(QUESTIONS[part]).format(**facts),
-        "answers": [{"text": facts[part], "answer_start": start}],
+        "answers": [
+            {
+                "text": facts[part],
+                "answer_start": len(template[: template.index(slot)].format(**facts)),
+            }
+        ],
     }
     return {"context": template.format(**facts), "qas": [question]}
 
@@ -195,24 +93,22 @@ def _story(draw: random.Random, name: str) -> dict[str, Any]:
 def _template(draw: random.Random, slot: str) -> str:
     """The sentences of one story, their slots still open; `slot` is among them."""
     while True:
-        details = draw.sample(DETAILS, draw.choice(DET))
+        details = draw.sample(DETAILS, draw.choice(DETAILS_TOLD))
         sentences = [draw.choice(PURCHASE), *(draw.choice(ways) for ways in details)]
         if draw.random() < 0.5:
-            sentences.insert(draw.randrange(len(sentences)), draw.choice(FILLERS))
+            sentences.insert(draw.randint(1, len(sentences)), draw.choice(FILLERS))
         if slot in (template := " ".join(sentences)):
             return template
 
 
-DET = (1, 2, 3)
-
-
 def _facts(draw: random.Random) -> dict[str, str]:
-    days = zip(draw.sample(range(1, 29), 2), draw.sample(MONTHS, 2), strict=True)
+    """A value for each slot, in the order of QUESTIONS; then the goods."""
+    days = zip(draw.sample(range(1, 29), 2), draw.sample(LISTS["months"], 2), strict=True)
     values = [
-        *draw.sample(PEOPLE, 3),
-        *draw.sample(TOWNS, 3),
+        *draw.sample(LISTS["people"], 2),
+        *draw.sample(LISTS["towns"], 2),
         *(f"{day} {month}" for day, month in days),
         *map(str, draw.sample(range(10, 100), 2)),
-        draw.choice(GOODS),
+        draw.choice(LISTS["goods"]),
     ]
     return dict(zip((*QUESTIONS, "goods"), values, strict=True))
