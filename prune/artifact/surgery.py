@@ -9,6 +9,7 @@ from transformers import Cache, EncoderDecoderCache
 from transformers.pytorch_utils import Conv1D
 
 from prune.artifact import position
+from prune.masks import layout
 from prune.masks.structure import Attention, Ffn
 
 
@@ -73,9 +74,8 @@ def keep_neurons(model: nn.Module, layer: Ffn, units: Tensor) -> None:
 
 def matrix(module: nn.Module) -> Tensor:
     """The weight of a Linear or Conv1D as an (out, in) view."""
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight.T if isinstance(module, Conv1D) else weight
+    assert isinstance(module.weight, Tensor)
+    return layout.matrix(module, module.weight)
 
 
 def first(count: int, total: int) -> Tensor:
