@@ -115,6 +115,15 @@ class ShrinkConfig:
 
 
 @dataclass(frozen=True)
+class SwapConfig:
+    """Cheaper modules, mixed in during training and folded at the end."""
+
+    nonorm: bool = False  # LayerNorm -> NoNorm
+    relu: bool = False  # GELU -> ReLU
+    ratio: float = at_least(0, 0.5, 1)  # of the steps, over which the mix goes from old to new
+
+
+@dataclass(frozen=True)
 class FillConfig:
     """Densification: fine-tune once more with the zeros inside the surviving heads revived."""
 
@@ -145,6 +154,7 @@ class RunConfig:
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
+    swap: SwapConfig = field(default_factory=SwapConfig)
     fill: FillConfig = field(default_factory=FillConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
 

@@ -34,6 +34,7 @@ from prune.store import RunFolder, Store
 from prune.tasks.base import Task
 from prune.teachers import distillation_of
 from prune.training.distillation import Distillation
+from prune.training.swaps import Anneal, Swaps, install
 from prune.training.trainer import SparseTrainer
 
 
@@ -58,6 +59,7 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     work = prepare(config, store, folder)
     pruner = train(work, work.model, work.policy, config.train.epochs, config.train.lr)
     pruner.finish()
+    work.swaps.fold()
     small = cut(work)
     points = [keep(work, small, "pruned" if pruner.sites else work.stage, "model")]
     if config.fill.epochs:
@@ -88,6 +90,7 @@ class Work:
         PreTrainedModel  # the unpruned network, to be measured against; its weights do not matter
     )
     policy: Policy
+    swaps: Swaps
     distillation: Distillation | None
     difference: float = 0.0  # of logits, small against masked
     steps: int = 0  # trained so far
@@ -123,6 +126,7 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
         model,
         dense=type(model)(copy.deepcopy(model.config)),
         policy=policy,
+        swaps=install(model, config.swap.nonorm, config.swap.relu),
         distillation=distillation_of(config, model, task, teacher, store, narrator),
     )
 
@@ -143,6 +147,7 @@ def train(work: Work, model: PreTrainedModel, policy: Policy, epochs: float, lr:
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch(work.folder, trainer, work.steps))
+    trainer.add_callback(Anneal(work.swaps, work.config.swap.ratio))
     trainer.train()
     work.steps += trainer.state.global_step
     model.cpu()

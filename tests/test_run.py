@@ -74,7 +74,7 @@ def test_the_same_command_says_it_is_done(
     assert "is done already" in capsys.readouterr().out
 
 
-def test_a_teacher_of_another_run_is_found_by_its_id(
+def test_a_teacher_by_its_id_asked_each_step_and_swaps_and_a_penalty(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PRUNE_RUNS", str(finished))
@@ -82,10 +82,14 @@ def test_a_teacher_of_another_run_is_found_by_its_id(
     command = ["train", "+experiment=toy", *QUICK, "train.max_steps=12", "teacher.cache=false"]
     command += [f"model.name_or_path='{dense}'", f"teacher.name_or_path='{dense}'"]
     command += ["attention=dense", "ffn.algorithm=sigmoid_threshold", "target.density=null"]
-    assert main([*command, "schedule.penalty=50"]) == 0
+    command += ["schedule.penalty=50", "swap.nonorm=true", "swap.relu=true"]
+    assert main(command) == 0
     out = capsys.readouterr().out
     assert f"teacher     {dense}" in out and "asked in every step" in out
     assert "penalty 50" in out
+    model = prune.load(Path(Store(finished).records()[-1].path) / "model")
+    assert not any(isinstance(m, torch.nn.LayerNorm) for m in model.modules())
+    assert model.config.hidden_act == "relu"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from prune.artifact import example, surgery
 from prune.errors import CheckpointError
 from prune.masks import structure
+from prune.nonorm import NoNorm, replace_norms
 
 FORMAT = 1
 SHAPE_FILE, WEIGHTS_FILE = "prune.json", "model.safetensors"
@@ -87,6 +88,7 @@ def save(
         "format": FORMAT,
         "class": type(model).__name__,
         **asdict(shape_of(model)),
+        "swaps": ["nonorm"] if any(isinstance(m, NoNorm) for m in model.modules()) else [],
         "source_run": source_run,
         "sha256": digest,
     }
@@ -115,6 +117,8 @@ def load(folder: str | Path) -> PreTrainedModel:
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     model: PreTrainedModel = kind(config)
     reshape(model, Shape(content["heads"], content["widths"]))
+    if "nonorm" in content["swaps"]:
+        replace_norms(model)
     weights = load_file(folder / WEIGHTS_FILE)
     _make_biases(model, weights)
     try:
@@ -148,7 +152,7 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / SHAPE_FILE).read_text())
         version, numbers = content["format"], [*content["heads"], *content["widths"]]
-        known = {key: content[key] for key in ("class", "heads", "widths", "sha256")}
+        known = {key: content[key] for key in ("class", "heads", "widths", "swaps", "sha256")}
         readable = isinstance(known["class"], str) and all(isinstance(n, int) for n in numbers)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / SHAPE_FILE} cannot be read ({error})") from error

@@ -1,0 +1,36 @@
+"""NoNorm: a layer norm without the norm (Sun et al. 2020, MobileBERT, arXiv:2004.02984)."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class NoNorm(nn.Module):
+    """y = weight * x + bias, feature by feature; x and y are (..., features)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, x, self.weight)
+
+
+def replace_norms(model: nn.Module) -> None:
+    """Put a NoNorm in the place of every layer norm, with its weight and bias as they are."""
+    for name, norm in norms(model):
+        replace(model, name, NoNorm(norm.weight, norm.bias))
+
+
+def norms(model: nn.Module) -> list[tuple[str, nn.LayerNorm]]:
+    """Every layer norm with its name."""
+    return [(name, m) for name, m in model.named_modules() if isinstance(m, nn.LayerNorm)]
+
+
+def replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put `module` in the place called `name`."""
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, module)
