@@ -25,6 +25,8 @@ def shrink(model: Model, round_to: int = 1) -> Model:
     """A smaller copy of a masked model, in eval mode, with equal logits.
 
     round_to: FFN widths are kept at a multiple of this by keeping dead neurons, which are zero.
+    What a decoder computes at left padding, where a query sees no key, may change; nothing reads
+    it. Raises PolicyError for an architecture without a table.
     """
     small = copy.deepcopy(model).eval()
     found = structure.read(small)

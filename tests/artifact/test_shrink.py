@@ -18,7 +18,7 @@ NAMES = ("start_logits", "end_logits")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     density=st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9]),
@@ -70,6 +70,29 @@ def test_generation_is_equal(name: str, density: float) -> None:
     rows = {key: value[:1] for key, value in prompt.items()}  # without padding
     how = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
     assert torch.equal(shrink(model).generate(**rows, **how), model.generate(**rows, **how))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_left_padding_changes_no_real_place(name: str) -> None:
+    model = NETWORKS[name](2)
+    kill(model, 3, 0.5)
+    given = inputs(model)
+    given["attention_mask"] = given["attention_mask"].flip(1)
+    with torch.no_grad():
+        found, expected = shrink(model)(**given)[0], model(**given)[0]
+    real = given["attention_mask"].bool()
+    torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=0)
+
+
+def test_cross_attention_of_a_bert_decoder() -> None:
+    decoder = {"is_decoder": True, "add_cross_attention": True}
+    model = replace(NETWORKS["bare"], changes=decoder)(2)
+    for density in (0.5, 0.0):
+        kill(model, 3, density)
+        given = {**inputs(model), "encoder_hidden_states": torch.randn(2, 7, 32)}
+        with torch.no_grad():
+            found, expected = shrink(model)(**given)[0], model(**given)[0]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_a_group_goes_only_whole() -> None:
