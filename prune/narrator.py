@@ -90,7 +90,7 @@ def summary(record: Record) -> str:
     cell = point.latency[0]
     return (
         f"{name.replace('_', ' ').capitalize()} {point.quality[name]:.1f}{against}   "
-        f"density {point.density.stored:.2f}   "
+        f"density {point.density.nonzero:.2f} ({point.density.stored:.2f} stored)   "
         f"{point.dense_size_mb:.1f} -> {point.size_mb:.1f} MB   "
         f"speedup {cell.speedup:.2f}x ({cell.speedup_low:.2f} to {cell.speedup_high:.2f})"
     )
