@@ -9,8 +9,8 @@ from prune.masks.algorithms.ranking import SAMPLE, count_kept, keep_largest
 
 
 def by_sorting(values: torch.Tensor, count: int) -> torch.Tensor:
-    mask = torch.zeros(values.numel(), dtype=torch.bool)
-    mask[values.flatten().argsort(descending=True, stable=True)[:count]] = True
+    mask = torch.zeros(values.numel())
+    mask[values.flatten().argsort(descending=True, stable=True)[:count]] = 1
     return mask.view(values.shape)
 
 

@@ -33,4 +33,4 @@ class Magnitude(Algorithm):
         return self.density
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return keep_largest(scores, count_kept(threshold, scores.numel())).to(scores.dtype)
+        return keep_largest(scores, count_kept(threshold, scores.numel()))

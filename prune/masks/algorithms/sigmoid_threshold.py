@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from prune.masks.algorithms.base import Algorithm
-from prune.masks.algorithms.floor import above, with_floor
+from prune.masks.algorithms.floor import with_floor
+from prune.masks.algorithms.ranking import above
 
 
 @final

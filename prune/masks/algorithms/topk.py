@@ -32,4 +32,4 @@ class TopK(Algorithm):
         return self.density
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return keep_largest(scores, count_kept(threshold, scores.numel())).to(scores.dtype)
+        return keep_largest(scores, count_kept(threshold, scores.numel()))
