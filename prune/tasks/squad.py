@@ -1,7 +1,9 @@
 """Extractive question answering: SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, ClassVar
 
 import datasets
@@ -11,6 +13,7 @@ from transformers import AutoModelForQuestionAnswering
 from prune.errors import ConfigError
 from prune.tasks import squad_reader
 from prune.tasks.base import Task
+from prune.tasks.features import features_of
 from prune.tasks.squad_answers import answers
 from prune.tasks.squad_features import Window, answer_tokens, windows
 from prune.tasks.squad_metric import score
@@ -21,7 +24,7 @@ class Squad(Task):
     """SQuAD v1.1, from `task.data_dir` or the hub, with its official metric."""
 
     name: ClassVar[str] = "squad"
-    metric: ClassVar[str] = "f1"
+    metric = "f1"
     logit_names: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
     logits_follow_tokens: ClassVar[bool] = True
     model_class: ClassVar[Any] = AutoModelForQuestionAnswering
@@ -33,15 +36,16 @@ class Squad(Task):
     @cached_property
     def train(self) -> datasets.Dataset:
         examples, found = self._prepare("train", self.config.max_train_samples)
-        rows = []
-        for window in found:
-            start, end = answer_tokens(window, *examples[window.example].answers[0])
-            rows.append({**window.inputs, "start_positions": start, "end_positions": end})
-        return _dataset(rows)
+        answers = [answer_tokens(w, *examples[w.example].answers[0]) for w in found]
+        labels = {
+            "start_positions": [start for start, _ in answers],
+            "end_positions": [end for _, end in answers],
+        }
+        return features_of([w.inputs for w in found], labels)
 
     @cached_property
     def eval(self) -> datasets.Dataset:
-        return _dataset([window.inputs for window in self.eval_windows[1]])
+        return features_of([window.inputs for window in self.eval_windows[1]])
 
     @cached_property
     def eval_windows(self) -> tuple[list[Example], list[Window]]:
@@ -65,45 +69,33 @@ class Squad(Task):
                 f"task.doc_stride={self.stride} leaves no room in "
                 f"task.max_length={config.max_length}: make it smaller"
             )
-        examples = [e for e in self.read(split) if e.answers]
+        examples = self.read(split)
         if not config.short_only:
             examples = squad_reader.sample(examples, count, config.data_seed)
             return examples, list(self._windows(examples))
         # Shuffled first, so that only as many are tokenised as it takes.
         examples = squad_reader.sample(examples, len(examples), config.data_seed)
-        return self._short(examples, count, split)
-
-    def _short(
-        self, examples: list[Example], count: int | None, split: str
-    ) -> tuple[list[Example], list[Window]]:
-        kept: list[Example] = []
-        found: list[Window] = []
-        step = 4 * (count or len(examples))
-        for first in range(0, len(examples), step):
-            chunk = examples[first : first + step]
-            made = list(self._windows(chunk))
-            pieces = [0] * len(chunk)
-            for window in made:
-                pieces[window.example] += 1
-            for window in made:
-                if pieces[window.example] == 1 and (count is None or len(kept) < count):
-                    found.append(Window(window.inputs, len(kept), window.spans))
-                    kept.append(chunk[window.example])
-            if count is not None and len(kept) == count:
-                break
+        kept, found = self._short(examples, count)
         if not kept:
             raise ConfigError(
-                f"no {split} example fits in task.max_length={self.config.max_length} tokens: "
+                f"no {split} example fits in task.max_length={config.max_length} tokens: "
                 "raise it or set task.short_only=false"
             )
         return kept, found
 
-    def _windows(self, examples: list[Example]) -> Any:
+    def _short(
+        self, examples: list[Example], count: int | None
+    ) -> tuple[list[Example], list[Window]]:
+        kept: list[Example] = []
+        found: list[Window] = []
+        for number, group in groupby(self._windows(examples), key=lambda w: w.example):
+            pieces = list(group)
+            if len(pieces) == 1:
+                found.append(replace(pieces[0], example=len(kept)))
+                kept.append(examples[number])
+            if len(kept) == count:
+                break
+        return kept, found
+
+    def _windows(self, examples: list[Example]) -> Iterator[Window]:
         return windows(examples, self.tokenizer, self.config.max_length, self.stride)
-
-
-def _dataset(rows: list[dict[str, Any]]) -> datasets.Dataset:
-    numbered = [
-        {**row, "index": number, "length": len(row["input_ids"])} for number, row in enumerate(rows)
-    ]
-    return datasets.Dataset.from_list(numbered)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from prune.tasks.squad_features import Window
@@ -23,20 +23,21 @@ def answers(
         example = examples[window.example]
         score, first, last = best_span(window, starts, ends)
         if score > best[example.id][0]:
-            begin, end = window.spans[first], window.spans[last]
-            assert begin and end
-            best[example.id] = (score, example.context[begin[0] : end[1]])
+            begin, end = window.spans[first, 0], window.spans[last, 1]
+            best[example.id] = (score, example.context[begin:end])
     return {name: text for name, (_, text) in best.items()}
 
 
 def best_span(window: Window, starts: Tensor, ends: Tensor) -> tuple[float, int, int]:
-    """Score, first and last token of the best span of at most MAX_ANSWER paragraph tokens."""
-    tokens = torch.tensor([i for i, span in enumerate(window.spans) if span], dtype=torch.long)
-    if len(tokens) == 0:
+    """Score, first and last token, counted in the window's paragraph, of its best span.
+
+    starts, ends: (input tokens,). A span has at most MAX_ANSWER tokens.
+    """
+    tokens = len(window.spans)
+    if tokens == 0:
         return -float("inf"), 0, 0
-    sums = starts[tokens][:, None] + ends[tokens][None, :]
-    allowed = torch.ones_like(sums, dtype=torch.bool).triu().tril(MAX_ANSWER - 1)
-    sums = sums.masked_fill(~allowed, -float("inf"))
-    place = int(sums.argmax())
-    first, last = divmod(place, len(tokens))
-    return float(sums.flatten()[place]), int(tokens[first]), int(tokens[last])
+    inside = slice(window.first, window.first + tokens)
+    reach = F.pad(ends[inside], (0, MAX_ANSWER - 1), value=-float("inf"))
+    sums = starts[inside, None] + reach.unfold(0, MAX_ANSWER, 1)  # (first, length - 1)
+    first, more = divmod(int(sums.argmax()), MAX_ANSWER)
+    return float(sums[first, more]), first, first + more

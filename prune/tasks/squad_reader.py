@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,9 @@ def from_content(content: Any, where: str) -> list[Example]:
         raise MissingInputError(f"{where} is not a SQuAD file: {question}{what}") from error
     if not examples:
         raise MissingInputError(f"{where} has no questions")
+    twice = [name for name, times in Counter(e.id for e in examples).items() if times > 1]
+    if twice:
+        raise MissingInputError(f"{where}: question {twice[0]} is there more than once")
     return examples
 
 
@@ -86,8 +90,12 @@ def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Ex
 def _check(example: Example) -> None:
     if not isinstance(example.question, str) or not isinstance(example.context, str):
         raise ValueError("question and context must be text")
+    if not example.answers:
+        raise ValueError("it has no answer, and SQuAD v1.1 has one for every question")
     for text, start in example.answers:
-        if example.context[start : start + len(text)] != text:
+        if not text:
+            raise ValueError("answer '' is empty")
+        if start < 0 or example.context[start : start + len(text)] != text:
             raise ValueError(f"answer {text!r} does not stand at answer_start {start}")
 
 

@@ -7,6 +7,7 @@ import string
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -76,24 +77,49 @@ def example(words: int, question: str = "Who bought it ?") -> Example:
 def test_windows_cover_every_word_and_keep_the_answer(words: int, stride: int, length: int) -> None:
     question = example(words)
     made = list(windows([question], toy_tokenizer(), length, stride))
-    covered = {span for window in made for span in window.spans if span}
+    covered = {tuple(span) for window in made for span in window.spans.tolist()}
     assert covered == {(3 * i, 3 * i + 2) for i in range(words)}
-    assert all(len(window.spans) <= length for window in made)
+    assert all(len(window.inputs["input_ids"]) <= length for window in made)
     text, start = question.answers[0]
     last = made[-1]
-    first_token, last_token = answer_tokens(last, text, start)
-    begin, end = last.spans[first_token], last.spans[last_token]
-    assert begin and end and question.context[begin[0] : end[1]] == text
+    first, final = (place - last.first for place in answer_tokens(last, text, start))
+    assert question.context[last.spans[first, 0] : last.spans[final, 1]] == text
     for window in made[:-1]:
-        first_token, _ = answer_tokens(window, text, start)
-        span = window.spans[first_token]
-        assert first_token == 0 or (span and span[0] == start)
+        place, _ = answer_tokens(window, text, start)
+        assert place == 0 or window.spans[place - window.first, 0] == start
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    context=st.lists(st.sampled_from(["Anna", "in", "xyz", "3,5", "Oslo."]), min_size=1).map(
+        " ".join
+    ),
+    stride=st.integers(0, 8),
+    length=st.integers(24, 40),
+)
+def test_windows_are_the_tokenizers_own(context: str, stride: int, length: int) -> None:
+    tokenizer, question = toy_tokenizer(), "Who was the buyer?"
+    theirs = tokenizer(
+        question,
+        context,
+        truncation="only_second",
+        max_length=length,
+        stride=stride,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    ours = list(windows([Example("id", question, context, ())], tokenizer, length, stride))
+    for name in tokenizer.model_input_names:
+        assert [window.inputs[name].tolist() for window in ours] == theirs[name]
+    for row, window in enumerate(ours):
+        spans = theirs["offset_mapping"][row][window.first : -1]
+        assert [tuple(span) for span in window.spans.tolist()] == spans
 
 
 def test_a_question_longer_than_the_window_is_cut() -> None:
     long = Example("id", "who " * 200, "Anna bought it .", (("Anna", 0),))
     made = list(windows([long], toy_tokenizer(), 64, 16))
-    assert all(len(window.spans) <= 64 for window in made)
+    assert all(len(window.inputs["input_ids"]) <= 64 for window in made)
     assert answer_tokens(made[0], "Anna", 0) != (0, 0)
 
 
@@ -101,19 +127,24 @@ def test_a_question_longer_than_the_window_is_cut() -> None:
 @given(seed=st.integers(0, 1000), tokens=st.integers(1, 60))
 def test_the_best_span_is_the_best_of_all(seed: int, tokens: int) -> None:
     torch.manual_seed(seed)
-    spans: list[Any] = [None, None, *((i, i + 1) for i in range(tokens)), None]
-    starts, ends = torch.randn(len(spans)), torch.randn(len(spans))
+    spans = np.array([(i, i + 1) for i in range(tokens)], np.int32)
+    starts, ends = torch.randn(tokens + 3), torch.randn(tokens + 3)
     allowed = [
-        (float(starts[i] + ends[j]), i, j)
-        for i in range(2, tokens + 2)
-        for j in range(i, min(i + MAX_ANSWER, tokens + 2))
+        (float(starts[2 + i] + ends[2 + j]), i, j)
+        for i in range(tokens)
+        for j in range(i, min(i + MAX_ANSWER, tokens))
     ]
-    assert best_span(Window({}, 0, spans), starts, ends) == pytest.approx(max(allowed))
+    assert best_span(Window({}, 0, 2, spans), starts, ends) == pytest.approx(max(allowed))
 
 
 def content(answer: str = "Anna", start: int = 0) -> dict[str, Any]:
     qa = {"id": "q1", "question": "Who?", "answers": [{"text": answer, "answer_start": start}]}
     return {"data": [{"paragraphs": [{"context": "Anna sat.", "qas": [qa]}]}]}
+
+
+twice = {"data": content()["data"] * 2}
+unanswered = content()
+unanswered["data"][0]["paragraphs"][0]["qas"][0]["answers"] = []
 
 
 def test_plain_and_gzipped_files_are_the_same(tmp_path: Path) -> None:
@@ -127,6 +158,10 @@ def test_plain_and_gzipped_files_are_the_same(tmp_path: Path) -> None:
     ("broken", "message"),
     [
         (content(start=3), "question q1: answer 'Anna' does not stand at answer_start 3"),
+        (content(start=-9), "question q1: answer 'Anna' does not stand at answer_start -9"),
+        (content(answer=""), "question q1: answer '' is empty"),
+        (twice, "question q1 is there more than once"),
+        (unanswered, "question q1: it has no answer"),
         ({"data": [{"paragraphs": [{"qas": []}]}]}, "'context' is missing"),
         ({"data": []}, "has no questions"),
         ([], "is not a SQuAD file"),
@@ -164,7 +199,7 @@ def gold_logits(task: Squad) -> dict[str, list[torch.Tensor]]:
     for window in found:
         first, last = answer_tokens(window, *examples[window.example].answers[0])
         for name, token in (("start_logits", first), ("end_logits", last)):
-            values = torch.zeros(len(window.spans))
+            values = torch.zeros(len(window.inputs["input_ids"]))
             values[token] = 10.0 if first else 0.0
             logits[name].append(values)
     return logits
