@@ -47,7 +47,8 @@ class Narrator:
             shared = f", {ties} score tensors" if ties < len(ours) else ""
             shared = ", shared in pairs" if 2 * ties == len(ours) else shared
             name = type(ours[0].algorithm).__module__.rpartition(".")[2]
-            self.say(f"  {part:<11} {len(ours)} linears   {name:<18} {ours[0].geometry}{shared}")
+            linears = len({site.module for site in ours})  # an ampere mask may come on top
+            self.say(f"  {part:<11} {linears} linears   {name:<18} {ours[0].geometry}{shared}")
 
     def schedule(self, ramp: Ramp, penalty: float, prunes: bool) -> None:
         if not prunes:

@@ -5,6 +5,7 @@ The model stays the dense model the Trainer knows; the Pruner works between its 
 """
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,12 @@ class SparseTrainerMixin:
                 "lower train.lr or train.scores_lr, or use train.precision=fp32"
             )
         return loss
+
+    def evaluation_loop(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """With the masks that the finished network will have, at any moment of the training."""
+        pruner = vars(self).get("pruner")
+        with pruner.eval_masks() if pruner else nullcontext():
+            return super().evaluation_loop(*args, **kwargs)  # type: ignore[misc]
 
     def compute_loss(
         self: Any,

@@ -10,6 +10,8 @@ from transformers import TrainingArguments
 import prune
 from prune.artifact.shrink import check
 from prune.errors import TrainingError
+from prune.masks.algorithms import L0
+from prune.masks.geometry import Rows
 from prune.training.distillation import OnlineTeacher
 from tests import tiny
 
@@ -67,6 +69,21 @@ def test_it_trains_and_prunes(tmp_path: Path, arguments: dict[str, Any]) -> None
     assert small.bert.encoder.layer[1].intermediate.dense.out_features == 24
     check(ours.model, small, [tiny.batch()], NAMES)  # no autocast is left around either
     assert "forward" not in vars(ours.model)
+
+
+def test_evaluation_in_between_sees_the_final_masks_and_leaves_the_training_ones(
+    tmp_path: Path,
+) -> None:
+    policy = prune.Policy(
+        ffn=prune.Part(L0(), Rows(), sharing="pair"), schedule=prune.Schedule(2, final=3)
+    )
+    ours = trainer(tmp_path, policy=policy, eval_dataset=Examples(16))
+    before = ours.evaluate()["eval_loss"]
+    ours.train()
+    training = [slot.weight.detach().clone() for slot in ours.pruner.slots]
+    assert ours.evaluate()["eval_loss"] < before
+    for slot, weight in zip(ours.pruner.slots, training, strict=True):
+        assert torch.equal(slot.weight, weight)
 
 
 def test_accumulation_is_the_larger_batch(tmp_path: Path) -> None:
