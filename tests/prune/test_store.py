@@ -236,6 +236,9 @@ def test_a_forked_worker_does_not_keep_a_dead_run_alive(store: Store, runs: Path
     assert process.stdout
     worker = int(process.stdout.readline())
     process.wait(timeout=30)
+    deadline = time.monotonic() + 20  # the worker lets go as soon as it gets to run
+    while store.records()[0].status == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert Path(f"/proc/{worker}").exists()
     assert [r.status for r in store.records()] == ["interrupted"]
     end(process)
