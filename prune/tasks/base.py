@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import datasets
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from prune.config import TaskConfig
+from prune.errors import ConfigError, unknown
+from prune.tasks.features import features_hash
 
 PAD_TO = 8  # batches are padded to a multiple of this many tokens
 
@@ -108,16 +110,22 @@ class Task(ABC):
         return features_hash(self.train)
 
     def new_model(self, scratch: Mapping[str, Any]) -> PreTrainedModel:
-        """A fresh BERT of the architecture `scratch`, with the vocabulary of the tokenizer."""
-        from transformers import BertConfig
+        """A fresh BERT of the architecture `scratch`, with the vocabulary of the tokenizer.
 
-        config = BertConfig(
-            vocab_size=len(self.tokenizer),
-            pad_token_id=self.tokenizer.pad_token_id,
-            max_position_embeddings=max(self.config.max_length, 64),
-            **scratch,
-        )
-        model: PreTrainedModel = self.model_class.from_config(config)
+        Raises ConfigError for a key that no BERT has, and for sizes that do not fit.
+        """
+        known = BertConfig().to_dict()
+        if wrong := [unknown("key of model.scratch", k, known) for k in scratch if k not in known]:
+            raise ConfigError(wrong)
+        own = {
+            "vocab_size": len(self.tokenizer),
+            "pad_token_id": self.tokenizer.pad_token_id,
+            "max_position_embeddings": max(self.config.max_length, 64),
+        }
+        try:
+            model: PreTrainedModel = self.model_class.from_config(BertConfig(**{**own, **scratch}))
+        except ValueError as error:  # sizes that do not divide
+            raise ConfigError(f"model.scratch: {error}") from error
         return model
 
     def load_model(self, name_or_path: str) -> PreTrainedModel:
@@ -125,15 +133,3 @@ class Task(ABC):
         from prune.tasks.pretrained import load_pretrained
 
         return load_pretrained(self.model_class, name_or_path)
-
-
-def features_hash(features: datasets.Dataset) -> str:
-    """sha256 over ids and labels of every feature, in order."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for rows in features.select_columns(
-        [n for n in features.column_names if n not in ("attention_mask", "length")]
-    ).iter(1000):
-        digest.update(repr(sorted(rows.items())).encode())
-    return digest.hexdigest()
