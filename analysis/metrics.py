@@ -21,11 +21,15 @@ class Metric:
         return "-" if math.isnan(value) else f"{value:.{self.digits}f}{self.unit}"
 
 
-# The quality of a model. The noise is what seeds alone change, in published runs on SQuAD and MNLI.
+# The quality of a model. The noise is what seeds alone change, in published runs on SQuAD and MNLI;
+# CoLA's correlation moves more.
 QUALITY: dict[str, Metric] = {
     "f1": Metric("quality", "F1", "", True, 1, 0.3),
     "exact_match": Metric("quality", "exact match", "", True, 1, 0.3),
     "accuracy": Metric("quality", "accuracy", "", True, 1, 0.3),
+    "matthews": Metric("quality", "Matthews", "", True, 1, 1.0),
+    "pearson": Metric("quality", "Pearson", "", True, 1, 0.3),
+    "best_f1": Metric("quality", "F1", "", True, 1, 0.3),
     "loss": Metric("quality", "loss", "", False, 3, 0.01),
 }
 

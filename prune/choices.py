@@ -1,9 +1,13 @@
-"""What a part may be pruned by, and the rules of a custom part: names and checks, no torch."""
+"""The tasks, what may prune a part, and the rules of a custom one: names and checks, no torch."""
 
 from typing import Any
 
 from prune.errors import unknown
 
+TASKS = (
+    *("toy", "squad", "text", "tokens"),
+    *("mnli", "sst2", "mrpc", "rte", "cola", "stsb", "qnli", "qqp", "wnli"),
+)
 ALGORITHMS = ("magnitude", "topk", "threshold", "sigmoid_threshold", "l0", "ampere")
 GEOMETRIES = ("block", "rows", "columns", "heads")
 SHARINGS = ("none", "pair", "joint", "value_output")

@@ -11,10 +11,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from prune.choices import ALGORITHMS, GEOMETRIES, SHARINGS, SHARINGS_OF, rule_problems
+from prune.choices import ALGORITHMS, GEOMETRIES, SHARINGS, SHARINGS_OF, TASKS, rule_problems
 from prune.errors import unknown
 
-TASKS = ("toy", "squad")
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -37,6 +36,10 @@ class TaskConfig:
     max_train_samples: int | None = at_least(1, None)
     max_eval_samples: int | None = at_least(1, None)
     short_only: bool = False  # keep only examples that fit in max_length as one window
+    train_file: str | None = None  # in data_dir, of text and tokens: a name that is not the usual
+    eval_file: str | None = None
+    text_columns: list[str] = field(default_factory=lambda: ["text"])  # one, or two for a pair
+    label_column: str = "label"
     data_seed: int = 0  # which examples, in which order, before training shuffles them
 
 

@@ -178,7 +178,9 @@ def start_model(config: RunConfig, start: Source, task: Task) -> PreTrainedModel
     """The network the run starts from: a fresh one, a saved one, or one of the hub."""
     if start.location is None:
         return task.new_model(config.model.scratch)
-    return checkpoint.load_any(start.location, task.load_model)
+    model = checkpoint.load_any(start.location, task.load_model)
+    task.check(model, start.name)
+    return model
 
 
 def check_lengths(config: RunConfig, model: PreTrainedModel) -> None:

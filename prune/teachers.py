@@ -15,7 +15,6 @@ from prune.sources import Source
 from prune.store import Store
 from prune.tasks.base import Task
 from prune.training.distillation import (
-    POSITION_LOGITS,
     Distillation,
     OnlineTeacher,
     Teacher,
@@ -37,7 +36,8 @@ def distillation_of(
     if source.location is None:
         narrator.say("  teacher     none")
         return None
-    network = checkpoint.load_any(source.location, task.load_model)
+    network = checkpoint.load_any(source.location, task.load_teacher)
+    task.check(network, f"the teacher {source.name}")
     if network.config.vocab_size != model.config.vocab_size:
         raise ConfigError(
             f"teacher {source.name} has a vocabulary of {network.config.vocab_size:,}, the model "
@@ -60,16 +60,14 @@ def cached_teacher(
     config: RunConfig, network: PreTrainedModel, task: Task, store: Store
 ) -> CachedTeacher:
     """Its logits on the whole training set, computed now if no run has done it yet."""
-    positions = task.logit_names[0] in POSITION_LOGITS
-    width = config.task.max_length if positions else network.config.num_labels or 1
-    shape = (len(task.train), len(task.logit_names), width)
+    shape = (len(task.train), len(task.logit_names), *task.logits_shape())
     precision = config.train.precision
     key = cache_key(weights_hash(network), task.fingerprint(), precision, str(shape))
 
     def produce() -> Iterable[tuple[Sequence[int], Sequence[Tensor]]]:
         return answers(network, task, config.train.eval_batch_size, precision)
 
-    return cached(store.root / ".teachers", key, shape, produce)
+    return cached(store.root / ".teachers", key, shape, produce, task.logits_follow_tokens)
 
 
 @torch.inference_mode()

@@ -5,11 +5,20 @@ from transformers import PreTrainedTokenizerBase
 from prune.config import TaskConfig
 from prune.errors import ConfigError, unknown
 from prune.tasks.base import Task
+from prune.tasks.glue import GLUE, GlueTask
 from prune.tasks.pretrained import load_tokenizer
 from prune.tasks.squad import Squad
+from prune.tasks.text import TextTask
+from prune.tasks.tokens import TokenTask
 from prune.tasks.toy import Toy, toy_tokenizer
 
-TASKS: dict[str, type[Task]] = {"squad": Squad, "toy": Toy}
+TASKS: dict[str, type[Task]] = {
+    "toy": Toy,
+    "squad": Squad,
+    "text": TextTask,
+    "tokens": TokenTask,
+    **dict.fromkeys(GLUE, GlueTask),
+}
 
 
 def get(config: TaskConfig, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Task:

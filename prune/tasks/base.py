@@ -13,6 +13,7 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase
 from prune.config import TaskConfig
 from prune.errors import ConfigError, unknown
 from prune.tasks.features import features_hash
+from prune.tasks.pretrained import check_labels, load_pretrained
 
 PAD_TO = 8  # batches are padded to a multiple of this many tokens
 
@@ -26,7 +27,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    metric: ClassVar[str]  # the headline, a key of what `evaluate` returns
+    metric: str  # the headline, a key of what `evaluate` returns
     logit_names: ClassVar[tuple[str, ...]]  # the outputs that are distilled and compared
     model_class: ClassVar[Any]  # an AutoModelFor...
 
@@ -34,6 +35,15 @@ class Task(ABC):
         self.config = config
         self.tokenizer = tokenizer
         self.seed = seed
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """What the config of a model says about the head of this task: its labels."""
+        return {}
+
+    def logits_shape(self) -> tuple[int, ...]:
+        """Of one example's logits, as long as they can be."""
+        return (self.config.max_length,)
 
     @cached_property
     @abstractmethod
@@ -95,7 +105,7 @@ class Task(ABC):
             max_length=width,
             return_tensors="pt",
         )
-        extras = [n for n in features[0] if n not in names and isinstance(features[0][n], int)]
+        extras = [n for n, v in features[0].items() if isinstance(v, int | float)]
         labels = {n: torch.tensor([f[n] for f in features]) for n in extras if n != "length"}
         return {**padded, **labels}
 
@@ -121,6 +131,7 @@ class Task(ABC):
             "vocab_size": len(self.tokenizer),
             "pad_token_id": self.tokenizer.pad_token_id,
             "max_position_embeddings": max(self.config.max_length, 64),
+            **self.head,
         }
         try:
             model: PreTrainedModel = self.model_class.from_config(BertConfig(**{**own, **scratch}))
@@ -129,7 +140,21 @@ class Task(ABC):
         return model
 
     def load_model(self, name_or_path: str) -> PreTrainedModel:
-        """A pretrained model with a head for this task. Raises MissingInputError."""
-        from prune.tasks.pretrained import load_pretrained
+        """A pretrained model with a head for this task, a new one where it has none.
 
-        return load_pretrained(self.model_class, name_or_path)
+        Raises MissingInputError; ConfigError if it has the task's labels in another order.
+        """
+        return load_pretrained(self.model_class, name_or_path, self.head)
+
+    def load_teacher(self, name_or_path: str) -> PreTrainedModel:
+        """The same, but the head must be there: ConfigError for one that would be new."""
+        return load_pretrained(self.model_class, name_or_path, self.head, new_head=False)
+
+    def check(self, model: PreTrainedModel, name: str) -> None:
+        """Raises ConfigError if `model`, called `name`, is of another task."""
+        kind = self.model_class.__name__.removeprefix("AutoModel")
+        if kind not in type(model).__name__:
+            raise ConfigError(
+                f"{name} is a {type(model).__name__}: task={self.config.name} needs one {kind}"
+            )
+        check_labels(model.config, self.head, name)

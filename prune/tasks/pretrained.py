@@ -1,25 +1,76 @@
 """Pretrained models and tokenizers from a folder or the hub, with errors that say what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from prune.errors import MissingInputError
+from prune.errors import ConfigError, MissingInputError
 
 Loaded = TypeVar("Loaded")
 
 
-def load_pretrained(model_class: Any, name_or_path: str) -> PreTrainedModel:
-    """`model_class.from_pretrained`, in fp32. Raises MissingInputError."""
+def load_pretrained(
+    model_class: Any, name_or_path: str, head: Mapping[str, Any], new_head: bool = True
+) -> PreTrainedModel:
+    """`model_class.from_pretrained`, in fp32, with the labels of `head` in its config.
+
+    A head that is missing, or of another size, is a fresh one if `new_head`, else a ConfigError.
+    Raises MissingInputError too.
+    """
     _check_folder(name_or_path, "config.json")
-    model: PreTrainedModel = _loading(
+    config = _loading(name_or_path, "model", lambda: AutoConfig.from_pretrained(name_or_path))
+    if config.num_labels == head.get("num_labels"):
+        check_labels(config, head, name_or_path)
+    model: PreTrainedModel
+    model, info = _loading(
         name_or_path,
         "model",
-        lambda: model_class.from_pretrained(name_or_path, dtype="float32", trust_remote_code=False),
+        lambda: model_class.from_pretrained(
+            name_or_path,
+            dtype="float32",
+            trust_remote_code=False,
+            ignore_mismatched_sizes=bool(head),
+            output_loading_info=True,
+            **head,
+        ),
     )
+    made = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    made = [key for key in made if not key.startswith(model.base_model_prefix + ".")]
+    if made and not new_head:
+        raise ConfigError(
+            f"{name_or_path} cannot be a teacher: its {made[0].rpartition('.')[0]} for this task "
+            "is not trained; name a fine-tuned model, or use teacher=dense or teacher=none"
+        )
     return model
+
+
+def check_labels(config: PreTrainedConfig, head: Mapping[str, Any], name: str) -> None:
+    """Raises ConfigError for other labels than those of `head`, or for another order of them.
+
+    A model that does not name its labels (LABEL_0 ...) is taken to have the task's order.
+    """
+    if not head:
+        return
+    if config.num_labels != head["num_labels"]:
+        raise ConfigError(
+            f"{name} has a head for {config.num_labels} labels, the task has {head['num_labels']}"
+        )
+    wanted = [str(label).lower() for label in head.get("id2label", {}).values()]
+    known: Mapping[Any, str] = config.id2label or {}
+    theirs = [str(known.get(i)).lower() for i in range(len(wanted))]
+    if theirs != wanted and sorted(theirs) == sorted(wanted):
+        raise ConfigError(
+            f"{name} has the labels in the order {', '.join(theirs)}, and this task's is "
+            f"{', '.join(wanted)}: its logits would be mixed up; use another model"
+        )
 
 
 def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:

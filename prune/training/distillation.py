@@ -74,7 +74,8 @@ def kd_loss(
     """Mean over the logit heads of T^2 KL(teacher / T || student / T); padding does not count.
 
     student, teacher: one tensor a head, (batch, length) for positions, (batch, classes) or
-    (batch, length, classes); attention_mask: (batch, length), 1 for tokens.
+    (batch, length, classes), or (batch, 1) for a regression, which has the squared error instead;
+    attention_mask: (batch, length), 1 for tokens.
     """
     real = attention_mask.bool()
     losses = []
@@ -86,6 +87,9 @@ def kd_loss(
             ours, theirs = ours.masked_fill(~real, lowest), theirs.masked_fill(~real, lowest)
         elif ours.ndim == 3:
             ours, theirs = ours[real], theirs[real]
+        elif ours.shape[1] == 1:  # a regression has no classes to compare
+            losses.append(nn.functional.mse_loss(ours, theirs))
+            continue
         losses.append(_divergence(ours, theirs, temperature))
     return torch.stack(losses).mean()
 

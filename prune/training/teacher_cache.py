@@ -1,6 +1,6 @@
 """The teacher's logits, computed once for all runs and kept on disk.
 
-One file of half-precision numbers, (examples, heads, width), memory-mapped and addressed by the
+One file of half-precision numbers, (examples, heads, ...), memory-mapped and addressed by the
 example's index. The name is a hash of what it depends on, so a file that is there is right; it is
 written aside and renamed. Of several runs that need it at once, one computes and the others wait.
 """
@@ -25,10 +25,14 @@ def cache_key(*parts: str) -> str:
 
 @final
 class CachedTeacher:
-    """Logits of a fixed teacher, (batch, width) a head, by the `index` of each example."""
+    """Logits of a fixed teacher, (batch, ...) a head, by the `index` of each example.
 
-    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+    follow_tokens: whether the first size after the heads is the length of the input.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], follow_tokens: bool = True) -> None:
         self.path = path
+        self.follow_tokens = follow_tokens
         self.values = np.memmap(path, dtype=np.float16, mode="r", shape=shape)
 
     @property
@@ -36,18 +40,21 @@ class CachedTeacher:
         return self.path.stat().st_size / 1e6
 
     def logits(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
-        """One tensor a head, cut to the length of this batch (or to the classes there are)."""
+        """One tensor a head, cut to the length of this batch where it has one logit a token."""
         index = batch["index"].cpu().numpy()
         rows = torch.from_numpy(np.asarray(self.values[index]))
-        width = min(rows.shape[-1], batch["input_ids"].shape[1])
+        width = batch["input_ids"].shape[1] if self.follow_tokens else None
         device = batch["input_ids"].device
         return [rows[:, head, :width].to(device) for head in range(rows.shape[1])]
 
 
-def cached(folder: Path, key: str, shape: tuple[int, int, int], produce: Produce) -> CachedTeacher:
+def cached(
+    folder: Path, key: str, shape: tuple[int, ...], produce: Produce, follow_tokens: bool = True
+) -> CachedTeacher:
     """The cache for `key`, made by `produce` (indexes and logits of each batch) if it is missing.
 
-    shape: (examples, heads, longest). Safe when several processes ask at once, and under kill -9.
+    shape: (examples, heads, longest, ...). Safe when several processes ask at once, and under
+    kill -9.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.f16"
@@ -55,10 +62,10 @@ def cached(folder: Path, key: str, shape: tuple[int, int, int], produce: Produce
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             _write(path, shape, produce)
-    return CachedTeacher(path, shape)
+    return CachedTeacher(path, shape, follow_tokens)
 
 
-def _write(path: Path, shape: tuple[int, int, int], produce: Produce) -> None:
+def _write(path: Path, shape: tuple[int, ...], produce: Produce) -> None:
     aside = path.with_suffix(".partial")
     values = np.memmap(aside, dtype=np.float16, mode="w+", shape=shape)
     for index, heads in produce():
