@@ -1,25 +1,30 @@
 """What `prune train` is to a sweep, without the training: it holds its run and stores a result.
 
-CHILD_TRACE: a file that gets a line at each start. CHILD_GATE: a file; it waits until it is there.
-CHILD_PLAN: a folder of files RUN_ID: the first word, taken off it, says how this attempt ends:
-fail, kill, usage.
+CHILD_CONFIGS: JSON, overrides -> config, so that a child need not wait for Hydra.
+CHILD_TRACE: a file that gets a line at each start.
+CHILD_GATE: a file; a child waits until it is there.
+CHILD_PLAN: a folder of files RUN_ID; the first word, taken off it, says how this attempt ends:
+fail, kill or usage.
 """
 
+import dataclasses
+import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
 
-from prune.compose import load
 from prune.config import RunConfig, as_dict, run_id
 from prune.errors import ConfigError, PruneError, TrainingError
 from prune.records import Density, Latency, Point, Record
 from prune.store import Store
 
+PATIENCE_S = 300.0
+
 
 def main() -> int:
-    config = load(sys.argv[1:])
+    config = config_of(sys.argv[1:])
     with open(os.environ["CHILD_TRACE"], "a") as trace:
         print(run_id(config), os.getpid(), os.environ["OMP_NUM_THREADS"], config.group, file=trace)
     try:
@@ -37,6 +42,13 @@ def main() -> int:
     return 0
 
 
+def config_of(overrides: list[str]) -> RunConfig:
+    known = json.loads(Path(os.environ["CHILD_CONFIGS"]).read_text())[" ".join(overrides)]
+    kinds = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+    parts = {key: kinds[key](**v) if isinstance(v, dict) else v for key, v in known.items()}
+    return RunConfig(**parts)
+
+
 def next_ending(run: str) -> str:
     file = Path(os.environ["CHILD_PLAN"]) / run
     if not file.exists():
@@ -51,7 +63,8 @@ def finish_as(ending: str) -> None:
         raise TrainingError("the loss is not finite")
     if ending == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    while not Path(os.environ["CHILD_GATE"]).exists():
+    deadline = time.monotonic() + PATIENCE_S
+    while not Path(os.environ["CHILD_GATE"]).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

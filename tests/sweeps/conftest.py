@@ -1,5 +1,6 @@
 """A sweep in a process of its own, with real children that store real results."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,18 +13,38 @@ from typing import TypeVar
 
 import pytest
 
+from prune.config import as_dict
 from prune.store import Store
+from sweeps.plan import Plan, plan
+from sweeps.space import read
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0  # for a machine that is busy otherwise
+
+
+ONE = ("toy", "target.density=0.5")  # a dense run and three trials
+ALONE = (*ONE, "teacher=none", "model.name_or_path=null")  # the trials need no other run
+
+
+@pytest.fixture(scope="session")
+def whole() -> Plan:
+    return plan(read("toy", ONE[1:]))
+
+
+@pytest.fixture(scope="session")
+def grid() -> Plan:
+    return plan(read("toy", ALONE[1:]))
 
 
 class World:
     """A runs folder, the sweeps started in it, and what their children were."""
 
-    def __init__(self, folder: Path, runs: Path) -> None:
-        self.folder, self.runs = folder, runs
+    def __init__(self, folder: Path, runs: Path, plans: list[Plan]) -> None:
+        self.folder, self.runs, self.configs = folder, runs, folder / "configs.json"
+        trials = [trial for plan in plans for trial in [*plan.first, *plan.trials]]
+        known = {" ".join(trial.overrides): as_dict(trial.config) for trial in trials}
+        self.configs.write_text(json.dumps(known))
         self.trace, self.plan, self.gate = folder / "trace", folder / "plan", folder / "gate"
         self.plan.mkdir()
         self.trace.touch()
@@ -43,6 +64,7 @@ class World:
             "PYTHONPATH": str(ROOT),
             "PRUNE_RUNS": str(self.runs),
             "OMP_NUM_THREADS": "1",
+            "CHILD_CONFIGS": str(self.configs),
             "CHILD_TRACE": str(self.trace),
             "CHILD_PLAN": str(self.plan),
             "CHILD_GATE": str(self.gate),
@@ -109,9 +131,11 @@ class World:
         return [pid for pid in (int(start[1]) for start in self.starts()) if exists(pid)]
 
     def end(self) -> None:
+        self.open_gate()  # a child that comes late goes through and ends
         for process in self.processes:
-            process.kill()
-            process.wait()
+            if process.poll() is None:
+                process.terminate()  # a controller takes its children along
+                process.wait(PATIENCE_S)
         for pid in self.alive():
             os.kill(pid, signal.SIGKILL)
 
@@ -137,7 +161,7 @@ def until(look: Callable[[], T]) -> T:
 
 
 @pytest.fixture
-def world(tmp_path: Path, runs: Path) -> Iterator[World]:
-    made = World(tmp_path, runs)
+def world(tmp_path: Path, runs: Path, whole: Plan, grid: Plan) -> Iterator[World]:
+    made = World(tmp_path, runs, [whole, grid])
     yield made
     made.end()
