@@ -5,7 +5,7 @@ from typing import Any
 from prune.errors import unknown
 
 TASKS = (
-    *("toy", "squad", "text", "tokens"),
+    *("toy", "squad", "squad_v2", "text", "tokens"),
     *("mnli", "sst2", "mrpc", "rte", "cola", "stsb", "qnli", "qqp", "wnli"),
 )
 ALGORITHMS = ("magnitude", "topk", "threshold", "sigmoid_threshold", "l0", "ampere")

@@ -8,6 +8,7 @@ from prune.tasks.base import Task
 from prune.tasks.glue import GLUE, GlueTask
 from prune.tasks.pretrained import load_tokenizer
 from prune.tasks.squad import Squad
+from prune.tasks.squad_v2 import SquadV2
 from prune.tasks.text import TextTask
 from prune.tasks.tokens import TokenTask
 from prune.tasks.toy import Toy, toy_tokenizer
@@ -15,6 +16,7 @@ from prune.tasks.toy import Toy, toy_tokenizer
 TASKS: dict[str, type[Task]] = {
     "toy": Toy,
     "squad": Squad,
+    "squad_v2": SquadV2,
     "text": TextTask,
     "tokens": TokenTask,
     **dict.fromkeys(GLUE, GlueTask),

@@ -28,15 +28,16 @@ class Squad(Task):
     logit_names: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
     logits_follow_tokens: ClassVar[bool] = True
     model_class: ClassVar[Any] = AutoModelForQuestionAnswering
+    edition: ClassVar[squad_reader.Edition] = squad_reader.V1
 
     def read(self, split: str) -> list[Example]:
         """All examples of `train` or `eval`."""
-        return squad_reader.read(split, self.config.data_dir)
+        return squad_reader.read(split, self.config.data_dir, self.edition)
 
     @cached_property
     def train(self) -> datasets.Dataset:
         examples, found = self._prepare("train", self.config.max_train_samples)
-        answers = [answer_tokens(w, *examples[w.example].answers[0]) for w in found]
+        answers = [_first_answer(w, examples[w.example]) for w in found]
         labels = {
             "start_positions": [start for start, _ in answers],
             "end_positions": [end for _, end in answers],
@@ -53,7 +54,8 @@ class Squad(Task):
 
     def score(self, logits: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
         examples, found = self.eval_windows
-        predictions = answers(examples, found, logits["start_logits"], logits["end_logits"])
+        found_answers = answers(examples, found, logits["start_logits"], logits["end_logits"])
+        predictions = {name: answer.text for name, answer in found_answers.items()}
         return score(predictions, {e.id: [text for text, _ in e.answers] for e in examples})
 
     @property
@@ -99,3 +101,8 @@ class Squad(Task):
 
     def _windows(self, examples: list[Example]) -> Iterator[Window]:
         return windows(examples, self.tokenizer, self.config.max_length, self.stride)
+
+
+def _first_answer(window: Window, example: Example) -> tuple[int, int]:
+    """First and last token of the first reference; (0, 0), [CLS], where there is none."""
+    return answer_tokens(window, *example.answers[0]) if example.answers else (0, 0)

@@ -1,6 +1,8 @@
 """Logits of windows -> one answer a question."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,21 +13,34 @@ from prune.tasks.squad_reader import Example
 MAX_ANSWER = 30  # tokens
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The best span of a question: its text, its start + end logit, and that of no answer."""
+
+    text: str = ""
+    score: float = -math.inf
+    none: float = math.inf  # the least of the first tokens of all windows
+
+
 def answers(
     examples: Sequence[Example],
     windows: Sequence[Window],
     start_logits: Sequence[Tensor],
     end_logits: Sequence[Tensor],
-) -> dict[str, str]:
+) -> dict[str, Answer]:
     """The best span of the paragraph over all windows of each question, by start + end logit."""
-    best = {example.id: (-float("inf"), "") for example in examples}
+    best = {example.id: Answer() for example in examples}
     for window, starts, ends in zip(windows, start_logits, end_logits, strict=True):
         example = examples[window.example]
+        old = best[example.id]
+        none = min(old.none, float(starts[0] + ends[0]))
         score, first, last = best_span(window, starts, ends)
-        if score > best[example.id][0]:
+        if score > old.score:
             begin, end = window.spans[first, 0], window.spans[last, 1]
-            best[example.id] = (score, example.context[begin:end])
-    return {name: text for name, (_, text) in best.items()}
+            best[example.id] = Answer(example.context[begin:end], score, none)
+        else:
+            best[example.id] = replace(old, none=none)
+    return best
 
 
 def best_span(window: Window, starts: Tensor, ends: Tensor) -> tuple[float, int, int]:

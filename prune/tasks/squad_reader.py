@@ -10,15 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from prune.errors import MissingInputError
+from prune.tasks.files import find
 
-HUB_NAME = "rajpurkar/squad"
-FILES = {"train": "train-v1.1.json", "eval": "dev-v1.1.json"}
 HUB_SPLITS = {"train": "train", "eval": "validation"}
 
 
 @dataclass(frozen=True)
+class Edition:
+    """One version of SQuAD: its name on the hub, its files, and whether answers may be missing."""
+
+    hub: str
+    files: tuple[str, str]  # of train and eval
+    unanswerable: bool = False
+
+
+V1 = Edition("rajpurkar/squad", ("train-v1.1.json", "dev-v1.1.json"))
+V2 = Edition("rajpurkar/squad_v2", ("train-v2.0*.json", "dev-v2.0.json"), unanswerable=True)
+
+
+@dataclass(frozen=True)
 class Example:
-    """One question about one paragraph; `answers` are (text, first character) in the context."""
+    """One question about one paragraph; `answers` are (text, first character) in the context.
+
+    A question without any is one that the paragraph does not answer.
+    """
 
     id: str
     question: str
@@ -26,33 +41,28 @@ class Example:
     answers: tuple[tuple[str, int], ...]
 
 
-def read(split: str, data_dir: str | None) -> list[Example]:
+def read(split: str, data_dir: str | None, edition: Edition = V1) -> list[Example]:
     """The `train` or `eval` examples, from `data_dir` or from the hub.
 
     Raises MissingInputError if they are in neither, or if a file is not what it should be.
     """
     if data_dir is None:
-        return _from_hub(split)
-    for name in (FILES[split], FILES[split] + ".gz"):
-        file = Path(data_dir) / name
-        if file.is_file():
-            return read_file(file)
-    raise MissingInputError(
-        f"{FILES[split]} (or .gz) is not in {data_dir}: give the folder with task.data_dir=FOLDER"
-    )
+        return _from_hub(split, edition)
+    file = find(Path(data_dir), [edition.files[split == "eval"]])
+    return read_file(file, edition.unanswerable)
 
 
-def read_file(file: Path) -> list[Example]:
+def read_file(file: Path, unanswerable: bool = False) -> list[Example]:
     """A SQuAD file, plain or gzipped."""
     try:
         raw = file.read_bytes()
         content = json.loads(gzip.decompress(raw) if file.suffix == ".gz" else raw)
     except (OSError, ValueError, EOFError) as error:
         raise MissingInputError(f"{file} cannot be read as JSON ({error})") from error
-    return from_content(content, str(file))
+    return from_content(content, str(file), unanswerable)
 
 
-def from_content(content: Any, where: str) -> list[Example]:
+def from_content(content: Any, where: str, unanswerable: bool = False) -> list[Example]:
     """data[].paragraphs[].qas[] -> examples; every answer is checked against its paragraph."""
     question = ""
     try:
@@ -64,7 +74,7 @@ def from_content(content: Any, where: str) -> list[Example]:
                     question = f"question {qa['id']}: "
                     answers = tuple((a["text"], a["answer_start"]) for a in qa["answers"])
                     examples.append(Example(qa["id"], qa["question"], context, answers))
-                    _check(examples[-1])
+                    _check(examples[-1], unanswerable)
     except (KeyError, TypeError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise MissingInputError(f"{where} is not a SQuAD file: {question}{what}") from error
@@ -87,10 +97,10 @@ def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Ex
     return sorted(examples, key=place)[:count]
 
 
-def _check(example: Example) -> None:
+def _check(example: Example, unanswerable: bool) -> None:
     if not isinstance(example.question, str) or not isinstance(example.context, str):
         raise ValueError("question and context must be text")
-    if not example.answers:
+    if not example.answers and not unanswerable:
         raise ValueError("it has no answer, and SQuAD v1.1 has one for every question")
     for text, start in example.answers:
         if not text:
@@ -99,15 +109,15 @@ def _check(example: Example) -> None:
             raise ValueError(f"answer {text!r} does not stand at answer_start {start}")
 
 
-def _from_hub(split: str) -> list[Example]:
+def _from_hub(split: str, edition: Edition) -> list[Example]:
     from datasets import load_dataset
 
     try:
-        rows: Iterable[Any] = load_dataset(HUB_NAME, split=HUB_SPLITS[split])
+        rows: Iterable[Any] = load_dataset(edition.hub, split=HUB_SPLITS[split])
     except Exception as error:  # the hub's errors have no common root
         raise MissingInputError(
-            f"the data set {HUB_NAME} is not here and cannot be fetched: give a folder with "
-            f"{FILES['train']} and {FILES['eval']} with task.data_dir=FOLDER"
+            f"the data set {edition.hub} is not here and cannot be fetched: give a folder with "
+            f"{' and '.join(edition.files)} with task.data_dir=FOLDER"
         ) from error
     return [_from_row(row) for row in rows]
 
