@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -13,8 +14,11 @@ from transformers import (
 )
 
 from prune.errors import ConfigError, MissingInputError
+from prune.tasks import hub
 
 Loaded = TypeVar("Loaded")
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 
 
 def load_pretrained(
@@ -75,30 +79,39 @@ def check_labels(config: PreTrainedConfig, head: Mapping[str, Any], name: str) -
 
 def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
     """The fast tokenizer of a model. Raises MissingInputError."""
-    _check_folder(name_or_path, "tokenizer_config.json")
+    _check_folder(name_or_path, *TOKENIZER_FILES)
     tokenizer: PreTrainedTokenizerBase = _loading(
         name_or_path,
         "tokenizer",
         lambda: AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False),
     )
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up from config.json alone
+        raise MissingInputError(f"{name_or_path} has no tokenizer: its vocabulary is missing")
     return tokenizer
 
 
-def _check_folder(name_or_path: str, file: str) -> None:
+def _check_folder(name_or_path: str, *files: str) -> None:
+    """One of `files` must be in the folder, if it is a folder."""
     folder = Path(name_or_path)
     looks_local = folder.is_absolute() or name_or_path.startswith((".", "~"))
-    if folder.is_dir() and not (folder / file).is_file():
-        raise MissingInputError(f"{name_or_path} is not a model folder: {file} is missing")
+    if folder.is_dir() and not any((folder / file).is_file() for file in files):
+        raise MissingInputError(
+            f"{name_or_path} is not a model folder: {' or '.join(files)} is missing"
+        )
     if looks_local and not folder.is_dir():
         raise MissingInputError(f"there is no model folder {name_or_path}")
+    if not folder.is_dir():
+        hub.look()
 
 
 def _loading(name: str, what: str, load: Callable[[], Loaded]) -> Loaded:
     try:
         return load()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, SafetensorError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if Path(name).is_dir():
+            raise MissingInputError(f"the {what} in {name} cannot be read: {first}") from error
         raise MissingInputError(
             f"the {what} {name!r} is not here and cannot be fetched: give a local copy with "
-            f"model.name_or_path=FOLDER (or teacher.name_or_path=FOLDER)\n{first}"
+            f"model.name_or_path=FOLDER (or teacher.name_or_path=FOLDER) ({first})"
         ) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prune.errors import MissingInputError
+from prune.tasks import hub
 from prune.tasks.files import find
 
 HUB_SPLITS = {"train": "train", "eval": "validation"}
@@ -112,6 +113,7 @@ def _check(example: Example, unanswerable: bool) -> None:
 def _from_hub(split: str, edition: Edition) -> list[Example]:
     from datasets import load_dataset
 
+    hub.look()
     try:
         rows: Iterable[Any] = load_dataset(edition.hub, split=HUB_SPLITS[split])
     except Exception as error:  # the hub's errors have no common root
