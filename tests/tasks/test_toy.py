@@ -134,6 +134,7 @@ def test_an_architecture_that_cannot_be_says_so(scratch: dict[str, int], message
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a minute of one core, whatever else the machine does
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_small_bert_learns_it_in_600_steps(seed: int) -> None:
     task = tasks.get(TaskConfig("toy", max_length=64), toy_tokenizer())
