@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_readme_begins_with_the_picture_and_the_commands() -> None:
     first = README[: README.index("## ")]
     assert re.search(r"!\[[^\]]+\]\(docs/images/", first)
-    assert [" ".join(words) for words in commands(first)] == ["make install", "make demo"]
+    assert [" ".join(words) for words in commands(first)] == ["make demo", "make test"]
     shown = {words[1] for words in commands(README) if words[0] == "prune"}
     assert {"train", "sweep", "report"} <= shown
 
