@@ -67,9 +67,9 @@ def test_commands_and_their_choices(press: Press) -> None:
 
 def test_overrides_of_train(press: Press) -> None:
     asked = {
-        "prune train +experiment=hybrid_sq": ["+experiment=hybrid_squad"],
+        "prune train +experiment=dense_to": ["+experiment=dense_tokens", "+experiment=dense_toy"],
         "prune train attention=block train.scores": ["train.scores_lr="],
-        "prune --debug train task=t": ["task=toy"],
+        "prune --debug train task=sq": ["task=squad", "task=squad_v2"],
     }
     assert press(*asked) == list(asked.values())
 
