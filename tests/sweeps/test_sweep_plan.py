@@ -70,8 +70,9 @@ def test_cost_is_that_of_finished_runs_of_the_same_kind() -> None:
     made = planned()
     everything = [*made.first, *made.trials]
     assert estimate(everything, [], 2) == (None, 0)
-    assert estimate(everything, finished(made, 10.0), 2) == (10 + 9 * 10 / 2, 10)
+    count = len(made.trials)
+    assert estimate(everything, finished(made, 10.0), 2) == (10 + count * 10 / 2, count + 1)
     other = planned("train.epochs=50")
     assert estimate(everything, finished(other, 10.0), 2) == (None, 0)
     halved = [dataclasses.replace(r, seconds=4.0) for r in finished(made, 10.0)]
-    assert estimate(made.trials[:2], halved, 1) == (8.0, 9)
+    assert estimate(made.trials[:2], halved, 1) == (8.0, count)
