@@ -5,13 +5,16 @@ from typing import Any
 from prune.errors import unknown
 
 TASKS = (
-    *("toy", "squad", "squad_v2", "text", "tokens"),
+    *("toy", "squad", "squad_v2", "text", "tokens", "images", "summarization"),
     *("mnli", "sst2", "mrpc", "rte", "cola", "stsb", "qnli", "qqp", "wnli"),
 )
 ALGORITHMS = ("magnitude", "topk", "threshold", "sigmoid_threshold", "l0", "ampere")
 GEOMETRIES = ("block", "rows", "columns", "heads")
 SHARINGS = ("none", "pair", "joint", "value_output")
 SHARINGS_OF = {"attention": ("none", "joint", "value_output"), "ffn": ("none", "pair")}
+# What a run is timed in: these run the very weights that its quality is of. Exported and 8-bit
+# ones have evidence of their own: `prune export`.
+RUNTIMES = ("eager", "compiled")
 RULE_KEYS = ("pattern", "algorithm", "geometry", "block", "share", "flipped", "head_size")
 
 

@@ -65,6 +65,9 @@ SMALL = {k: v for k, v in COMMON.items() if k.endswith("_id") or k == "vocab_siz
 NETWORKS: dict[str, Network] = {
     "bert": Network("Bert", QA, 12, 10),
     "bare": Network("Bert", "Model", 12, 10),
+    "bert decoder": Network(
+        "Bert", "LMHeadModel", 20, 18, {"is_decoder": True, "add_cross_attention": True}
+    ),
     "roberta": Network("Roberta", QA, 12, 10),
     "xlm-roberta": Network("XLMRoberta", CLASSES, 12, 10),
     "camembert": Network("Camembert", QA, 12, 10),
@@ -99,6 +102,11 @@ NETWORKS: dict[str, Network] = {
         {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_inner": 48, "n_positions": 40,
          "initializer_range": 0.2}, SMALL,
     ),
+    "gpt2 cross": Network(
+        "GPT2", "LMHeadModel", 14, 12,
+        {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_inner": 48, "n_positions": 40,
+         "initializer_range": 0.2, "add_cross_attention": True}, SMALL,
+    ),
     "llama": Network("Llama", LM, 14, 10, {**GROUPED, "attention_bias": True, "mlp_bias": True}),
     "mistral": Network("Mistral", LM, 14, 10, GROUPED),
     "qwen2": Network("Qwen2", LM, 14, 10, GROUPED),
@@ -113,11 +121,11 @@ NETWORKS: dict[str, Network] = {
 }  # fmt: skip
 
 
-def inputs(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What the network takes, with padding at the end of the second row."""
+def inputs(model: PreTrainedModel, padding: int = 3) -> dict[str, torch.Tensor]:
+    """What the network takes, with padding at the end of the second row of ten tokens."""
     found = example.inputs(model, rows=2, length=10)
     if "attention_mask" in found:
-        found["attention_mask"][1, 7:] = 0
+        found["attention_mask"][1, 10 - padding :] = 0
     return found
 
 
@@ -138,3 +146,28 @@ def kill(model: PreTrainedModel, seed: int, density: float) -> None:
             outer = layer.output if isinstance(layer, structure.Attention) else layer.outer
             weight = surgery.matrix(model.get_submodule(outer))
             weight *= alive(weight.shape[1], size)
+
+
+def scatter(model: PreTrainedModel, seed: int, density: float) -> None:
+    """Zero each matrix by a mask of a random kind; its bias lives on, or dies with its rows.
+
+    The kinds: single weights, blocks, rows, columns, heads, nothing and all.
+    """
+    draw = torch.Generator().manual_seed(seed)
+
+    def choice(count: int) -> int:
+        return int(torch.randint(count, (), generator=draw))
+
+    kinds = [(1, 1), (4, 4), (1, 0), (0, 1), (8, 0), (0, 8), (1, 0), (0, 1)]  # 0: all there are
+    for name in structure.read(model).matrices():
+        module = model.get_submodule(name)
+        weight = surgery.matrix(module).detach()
+        rows, columns = weight.shape
+        kind = choice(len(kinds) + 2)
+        height, width = kinds[kind] if kind < len(kinds) else (rows, columns)
+        height, width = height or rows, width or columns
+        live = torch.rand(-(-rows // height), -(-columns // width), generator=draw) < density
+        live = live.repeat_interleave(height, 0)[:rows].repeat_interleave(width, 1)[:, :columns]
+        weight.mul_(live)
+        if module.bias is not None and choice(2):
+            module.bias.detach().mul_(live.any(1))

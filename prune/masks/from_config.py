@@ -78,8 +78,9 @@ def _rules(config: RunConfig, name: str) -> Iterator[Rule]:
 def _algorithm(config: RunConfig, part: PartConfig) -> Algorithm:
     """The algorithm with those of the run's numbers that it knows."""
     kind = algorithms.get(part.algorithm)
-    end = config.schedule.end if config.target.density is None else config.target.density
-    given = {"min_density": part.min_density, "density": end, "cutoff": end}
+    end, density = config.schedule.end, config.target.density
+    density = end if density is None else density
+    given = {"min_density": part.min_density, "density": density, "cutoff": end}
     known = {item.name for item in dataclasses.fields(kind)}
     return kind(**{k: v for k, v in given.items() if k in known and v is not None})
 

@@ -4,6 +4,7 @@ A Cut is where the two meet: one mask of one matrix. A matrix has one of them, o
 pattern of `ampere` multiplies another mask; a tie has as many as matrices share its scores.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from prune.masks.layout import matrix
 from prune.masks.policy import Site
+from prune.masks.schedule import Ramp
+
+OFF = -1000.0  # a dial that nobody turned
 
 
 class Tie:
@@ -25,6 +29,7 @@ class Tie:
         self.weight = site.weight
         self.pool = (site.pool or f"\0{name}", site.algorithm)
         self.threshold = self.algorithm.start
+        self.offset = 0.0  # scores count as lowered by this much
         self.noise: Tensor | None = None  # u of the current step, if the algorithm is noisy
         shape = site.groups
         self.mask = torch.ones(shape, dtype=weight.dtype, device=weight.device)
@@ -36,9 +41,25 @@ class Tie:
     def importance(self) -> Tensor:
         """What the algorithm ranks: the scores, or the mean |W| of each group over its matrices."""
         if self.scores is not None:
-            return self.scores.detach()
+            scores = self.scores.detach()
+            return scores - self.offset if self.offset else scores
         sums = [cut.as_scores(cut.site.grid.sum(cut.slot.full_matrix().abs())) for cut in self.cuts]
         return torch.stack(sums).sum(0) / sum(cut.site.grid.size for cut in self.cuts)
+
+    def set(self, ramp: Ramp, step: int, dial: float) -> None:
+        """The threshold of a step; or, where a dial drives the run, what the dial says.
+
+        Turned to x, scores with a cut-off count as lowered by x, and of those that are ranked the
+        share 1 / (1 + e^x) is kept. At `OFF` the dial does nothing.
+        """
+        algorithm = self.algorithm
+        self.threshold, self.offset = ramp.value(step, algorithm.start, algorithm.end), 0.0
+        if dial == OFF:
+            return
+        if algorithm.ranks:
+            self.threshold = 1 / (1 + math.exp(dial))
+        elif algorithm.cuts:
+            self.threshold, self.offset = algorithm.end, dial
 
     def evaluated(self) -> Tensor:
         """The mask as it is evaluated, at the current threshold."""
@@ -62,8 +83,8 @@ class Tie:
             self.scores.grad = None
             return
         gradient = pulled[0] if len(pulled) == 1 else torch.stack(pulled).sum(0)
-        scores = self.scores.detach()
-        gradient = self.algorithm.score_gradient(scores, gradient, self.threshold, self.noise)
+        scores, seen = self.scores.detach(), self.importance()
+        gradient = self.algorithm.score_gradient(seen, gradient, self.threshold, self.noise)
         if penalty:
             gradient = gradient + penalty * self.algorithm.penalty_gradient(scores)
         self.scores.grad = gradient.contiguous()  # fused optimizers read memory in order

@@ -21,7 +21,7 @@ def part_rules(model: nn.Module, policy: Policy) -> Iterator[Rule]:
     """Raises PolicyError for an architecture without a table, or a sharing that it cannot have."""
     if policy.attention is None and policy.ffn is None:
         return
-    found = structure.read(model)
+    found = structure.known(model)
     if part := _checked(policy.attention, "attention"):
         for layer in filter(partial(structure.has, model), found.attention):
             yield from _attention(layer, part)
@@ -45,9 +45,10 @@ def _attention(layer: Attention, part: Part) -> Iterator[Rule]:
                 "use attention=heads"
             )
         pruned = [layer.value]
-    fit = replace(part, geometry=of_slices(part.geometry, structure.fused(layer.rows), joint))
     shared = None if part.sharing == "none" else layer.name
     for role in pruned:
+        slices = structure.fused(layer.rows, role)
+        fit = replace(part, geometry=of_slices(part.geometry, slices, joint))
         yield from _rules(role, fit, layer.part, shared, False, layer.head_size)
     yield from _rules(layer.output, part, layer.part, shared, True, layer.head_size)
 
@@ -55,8 +56,9 @@ def _attention(layer: Attention, part: Part) -> Iterator[Rule]:
 def _ffn(layer: Ffn, part: Part) -> Iterator[Rule]:
     pair = part.sharing == "pair"
     shared = layer.name if pair else None
-    fit = replace(part, geometry=of_slices(part.geometry, structure.fused(layer.rows), pair))
     for role in dict.fromkeys(layer.rows):
+        slices = structure.fused(layer.rows, role)
+        fit = replace(part, geometry=of_slices(part.geometry, slices, pair))
         yield from _rules(role, fit, layer.part, shared, False)
     yield from _rules(layer.outer, part, layer.part, shared, pair)
 

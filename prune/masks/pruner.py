@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prune.errors import PolicyError, TrainingError
-from prune.masks.groups import Slot, Tie, build
+from prune.masks.groups import OFF, Slot, Tie, build
 from prune.masks.policy import Policy, Rule, Site, resolve
 from prune.masks.remask import draw_noise, mask_together
 from prune.masks.schedule import Ramp
@@ -48,6 +48,7 @@ class Pruner:
         self.seed = self.policy.seed
         self.ramp: Ramp = self.policy.schedule.fit(steps, steps_per_epoch)
         self.step = 0
+        self.dial = OFF  # see Tie.set; `prune.training.target` turns it
         self.sites: list[Site] = resolve(model, self.policy)
         self.slots: list[Slot]
         self.ties: list[Tie]
@@ -142,14 +143,18 @@ class Pruner:
     @torch.no_grad()
     def apply(self, evaluation: bool = False) -> None:
         """Make the masks of the current step, those of training or not; put W' = M * W in place."""
+        self.remask(evaluation)
+        for slot in self.slots:
+            slot.put_masked()
+
+    @torch.no_grad()
+    def remask(self, evaluation: bool) -> None:
+        """The first half of `apply`: the masks alone."""
         for tie in self.ties:
-            algorithm = tie.algorithm
-            tie.threshold = self.ramp.value(self.step, algorithm.start, algorithm.end)
+            tie.set(self.ramp, self.step, self.dial)
         draw_noise(self.ties, self.seed, self.step)
         for pool in self._pools():
             mask_together(pool, evaluation)
-        for slot in self.slots:
-            slot.put_masked()
 
     @torch.no_grad()
     def _put(self, slots: list[Slot], masks: dict[int, Tensor]) -> None:
@@ -205,6 +210,7 @@ class Pruner:
     def state_dict(self) -> dict[str, Tensor]:
         """Full weights, scores, step and seed: with the optimizer's, all that a resume needs."""
         state = {"step": torch.tensor(self.step), "seed": torch.tensor(self.seed)}
+        state["dial"] = torch.tensor(self.dial, dtype=torch.float64)
         for slot in self.slots:
             state[f"full.{slot.name}"] = slot.full
             if slot.full_bias is not None:
@@ -222,6 +228,7 @@ class Pruner:
         for name, tensor in self.state_dict().items():
             tensor.copy_(state[name])
         self.step, self.seed = int(state["step"]), int(state["seed"])
+        self.dial = float(state["dial"])
         self.apply()
 
     # -- what breaks the idea is refused ---------------------------------------------------------

@@ -23,6 +23,7 @@ class Algorithm(ABC):
     noisy: ClassVar[bool] = False  # in training the mask depends on noise u ~ U(0, 1)
     penalised: ClassVar[bool] = True  # the penalty pushes its scores down
     initial: ClassVar[float] = 0.0  # where scores start
+    cuts: ClassVar[bool] = False  # a group dies below a score, so lowering all scores kills more
     geometry: ClassVar[Geometry | None] = None  # its own, whatever the policy says
 
     @property

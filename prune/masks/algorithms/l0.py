@@ -28,6 +28,7 @@ class L0(Algorithm):
 
     soft: ClassVar[bool] = True
     noisy: ClassVar[bool] = True
+    cuts: ClassVar[bool] = True
     initial: ClassVar[float] = 2.197
 
     @property

@@ -1,7 +1,7 @@
 """Soft movement pruning: a cut-off on sigmoid(S), and a penalty that pushes the scores down."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class SigmoidThreshold(Algorithm):
 
     cutoff: float = 0.1
     min_density: float = 0.005  # of each matrix, ties included
+
+    cuts: ClassVar[bool] = True
 
     @property
     def start(self) -> float:

@@ -1,7 +1,7 @@
 """Hard movement pruning with a cut-off on the raw score."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor
 
@@ -22,6 +22,8 @@ class Threshold(Algorithm):
 
     cutoff: float = 0.1
     min_density: float = 0.005  # of each matrix, ties included
+
+    cuts: ClassVar[bool] = True
 
     @property
     def start(self) -> float:

@@ -11,30 +11,40 @@ from typing import Any
 from torch import nn
 
 from prune.errors import PolicyError
+from prune.masks.layout import prunable
 from prune.masks.structure.layers import Attention, Ffn, Structure, fused
 from prune.masks.structure.table import AttentionTable, FfnTable
 from prune.masks.structure.tables import TABLES
 
-__all__ = ["TABLES", "Attention", "Ffn", "Structure", "fused", "has", "read"]
+__all__ = ["TABLES", "Attention", "Ffn", "Structure", "fused", "has", "known", "read"]
 
 
 def read(model: nn.Module) -> Structure:
     """Find the layers of `model` by its architecture's table.
 
-    Raises PolicyError, with the linear layers there are, for an architecture without a table.
+    Without a table nothing is known of its layers but which are linear or convolutions: masks can
+    be put on those by rules of one's own, and there is nothing to shrink.
     """
     config = getattr(model, "config", None)
-    kind = getattr(config, "model_type", None)
-    if kind not in TABLES:
-        raise PolicyError(_no_table(model, kind))
-    names = [name for name, _ in model.named_modules()]
-    known = set(names)
-    table = TABLES[kind]
-    attention = [a for name in names for a in _attention(name, table.attention, config)]
-    ffn = [f for name in names for f in _ffn(name, table.ffn, known)]
-    if not attention:
-        raise PolicyError(_no_table(model, kind))
-    return Structure(attention, ffn)
+    table = TABLES.get(str(getattr(config, "model_type", None)))
+    names = dict(model.named_modules())
+    if table is not None:
+        attention = [a for name in names for a in _attention(name, table.attention, config)]
+        if attention:
+            ffn = [f for name in names for f in _ffn(name, table.ffn, set(names))]
+            return Structure(attention, ffn)
+    return Structure([], [], [name for name, module in names.items() if prunable(module)])
+
+
+def known(model: nn.Module) -> Structure:
+    """`read`, of an architecture that has a table.
+
+    Raises PolicyError, with the linear layers there are and the rules to write, for another one.
+    """
+    found = read(model)
+    if not found.attention:
+        raise PolicyError(_no_table(model))
+    return found
 
 
 def has(model: nn.Module, layer: Attention | Ffn) -> bool:
@@ -79,8 +89,9 @@ def _ffn(name: str, tables: tuple[FfnTable, ...], known: set[str]) -> Iterator[F
             )
 
 
-def _no_table(model: nn.Module, kind: str | None) -> str:
+def _no_table(model: nn.Module) -> str:
     """What was found, and the rules to write, one for each kind of matrix."""
+    kind = getattr(getattr(model, "config", None), "model_type", None)
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     patterns = list(dict.fromkeys(re.sub(r"\d+", r"\\d+", re.escape(n)) for n in linears))
     shown = ", ".join(linears[:8]) + (f", ... {len(linears) - 8} more" if len(linears) > 8 else "")

@@ -1,11 +1,11 @@
 """The prunable layers of one network, by the names of their modules.
 
-Roles are named as in the literature. Two roles with the same module are slices of the rows of one
-fused matrix, as many as there are roles, in the order of `rows`.
+Roles are named as in the literature. Roles with the same module are slices of the rows of one fused
+matrix, in the order of `rows`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prune.masks.structure.table import AttentionTable
 
@@ -62,6 +62,7 @@ class Structure:
 
     attention: list[Attention]
     ffn: list[Ffn]
+    others: list[str] = field(default_factory=list)  # matrices of an architecture without a table
 
     def matrices(self) -> list[str]:
         """The prunable matrices, each once."""
@@ -72,8 +73,9 @@ class Structure:
             yield from (*layer.rows, layer.output)
         for ffn in self.ffn:
             yield from (*ffn.rows, ffn.outer)
+        yield from self.others
 
 
-def fused(rows: tuple[str, ...]) -> int:
-    """In how many slices the roles share one matrix: 1 where each has its own."""
-    return len(rows) // len(set(rows))
+def fused(rows: tuple[str, ...], name: str) -> int:
+    """In how many slices the roles `rows` cut the matrix `name`: 1 where it is one role's own."""
+    return rows.count(name)

@@ -173,6 +173,14 @@ GPT2 = Table(
             output="c_proj",
             unit_counts=("split_size",),
         ),
+        AttentionTable(
+            r"(?:.*\.)?h\.\d+\.crossattention",
+            query="q_attn",
+            key="c_attn",
+            value="c_attn",
+            output="c_proj",
+            unit_counts=("split_size",),
+        ),
     ),
     ffn=(FfnTable(r"(?:.*\.)?h\.\d+\.mlp", inner="c_fc", outer="c_proj", activation="act"),),
 )
