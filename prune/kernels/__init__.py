@@ -1,0 +1,13 @@
+"""Block-sparse linear algebra: `BlockSparseLinear`, and what carries it.
+
+sparse_linear, convert      the layer; a model's layers made such
+operator                    forward and gradients, in eager mode and for torch.compile
+backends                    which of the four serves; `auto`
+reference, rows             in plain torch, everywhere
+llvm, triton                kernels for the CPU and for CUDA
+layout, pattern             where the live blocks lie; which they are
+"""
+
+from prune.kernels.sparse_linear import BlockSparseLinear
+
+__all__ = ["BlockSparseLinear"]
