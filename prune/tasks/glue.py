@@ -1,13 +1,14 @@
 """GLUE (Wang et al. 2018, arXiv:1804.07461): its nine tasks as a table, read by one class."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from prune.config import TaskConfig
 from prune.errors import MissingInputError
+from prune.tasks import hub
 from prune.tasks.files import cells_of, find, tsv_rows
 from prune.tasks.sequence import Example, SequenceTask
 
@@ -120,7 +121,7 @@ class GlueTask(SequenceTask):
         if self.config.data_dir is None:
             return {part.suffix: self._from_hub(part) for part in parts}
         folder = Path(self.config.data_dir)
-        if (folder / self.table.folder).is_dir():
+        if any((folder / task.folder).is_dir() for task in GLUE.values()):
             folder = folder / self.table.folder
         return {
             part.suffix: self._from_file(find(folder, [part.file]))
@@ -138,20 +139,10 @@ class GlueTask(SequenceTask):
         return examples
 
     def _from_hub(self, part: Part) -> list[Example]:
-        from datasets import load_dataset
-
-        name = self.config.name
-        try:
-            rows: Iterable[Mapping[str, Any]] = load_dataset(HUB_NAME, name, split=part.split)
-        except Exception as error:  # the hub's errors have no common root
-            files = ", ".join(p.file for p in (TRAIN, *self.table.eval))
-            raise MissingInputError(
-                f"the data set {HUB_NAME} ({name}) is not here and cannot be fetched: give a "
-                f"folder with {files} with task.data_dir=FOLDER"
-            ) from error
+        files = ", ".join(p.file for p in (TRAIN, *self.table.eval))
         return [
             Example(tuple(row[n] for n in self.table.hub_texts), float(row["label"]))
-            for row in rows
+            for row in hub.rows(HUB_NAME, part.split, files, self.config.name)
         ]
 
 

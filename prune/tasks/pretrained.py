@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoTokenizer,
+    BaseImageProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -19,6 +21,7 @@ from prune.tasks import hub
 Loaded = TypeVar("Loaded")
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
+IMAGE_PROCESSOR_FILE = "preprocessor_config.json"
 
 
 def load_pretrained(
@@ -29,8 +32,7 @@ def load_pretrained(
     A head that is missing, or of another size, is a fresh one if `new_head`, else a ConfigError.
     Raises MissingInputError too.
     """
-    _check_folder(name_or_path, "config.json")
-    config = _loading(name_or_path, "model", lambda: AutoConfig.from_pretrained(name_or_path))
+    config = load_config(name_or_path)
     if config.num_labels == head.get("num_labels"):
         check_labels(config, head, name_or_path)
     model: PreTrainedModel
@@ -54,6 +56,17 @@ def load_pretrained(
             "is not trained; name a fine-tuned model, or use teacher=dense or teacher=none"
         )
     return model
+
+
+def load_config(name_or_path: str) -> PreTrainedConfig:
+    """The config of a model. Raises MissingInputError."""
+    _check_folder(name_or_path, "config.json")
+    config: PreTrainedConfig = _loading(
+        name_or_path,
+        "model",
+        lambda: AutoConfig.from_pretrained(name_or_path, trust_remote_code=False),
+    )
+    return config
 
 
 def check_labels(config: PreTrainedConfig, head: Mapping[str, Any], name: str) -> None:
@@ -88,6 +101,27 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up from config.json alone
         raise MissingInputError(f"{name_or_path} has no tokenizer: its vocabulary is missing")
     return tokenizer
+
+
+def load_image_processor(name_or_path: str) -> BaseImageProcessor | None:
+    """What makes a model's inputs of pictures, with Pillow; None if it comes with no such thing.
+
+    Raises MissingInputError if what it comes with cannot be read.
+    """
+
+    def load() -> BaseImageProcessor:
+        kind: Any = AutoImageProcessor
+        found: BaseImageProcessor = kind.from_pretrained(
+            name_or_path, backend="pil", trust_remote_code=False
+        )
+        return found
+
+    if (Path(name_or_path) / IMAGE_PROCESSOR_FILE).is_file():
+        return _loading(name_or_path, "image processor", load)
+    try:
+        return load()
+    except (OSError, ValueError):  # the hub has no such file, or knows no class for the model
+        return None
 
 
 def _check_folder(name_or_path: str, *files: str) -> None:

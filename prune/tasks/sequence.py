@@ -1,7 +1,7 @@
 """Tasks that give a whole text, or a pair of texts, one label or one number."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from prune.tasks import metrics
-from prune.tasks.base import Task
 from prune.tasks.files import sample
+from prune.tasks.language import LanguageTask
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Example:
     label: float
 
 
-class SequenceTask(Task):
+class SequenceTask(LanguageTask):
     """One label a text. `labels` is empty for a regression, whose only logit is the score."""
 
     logit_names: ClassVar[tuple[str, ...]] = ("logits",)
@@ -69,8 +69,8 @@ class SequenceTask(Task):
         columns["length"] = [len(ids) for ids in encoded["input_ids"]]
         return datasets.Dataset.from_dict(columns)
 
-    def score(self, logits: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
-        given = [float(row.argmax() if self.labels else row.squeeze()) for row in logits["logits"]]
+    def score(self, outputs: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+        given = [float(row.argmax() if self.labels else row.squeeze()) for row in outputs["logits"]]
         found: dict[str, float] = {}
         for suffix, examples in self.eval_parts.items():
             predictions, given = given[: len(examples)], given[len(examples) :]
@@ -95,3 +95,10 @@ def label_settings(labels: Sequence[str]) -> dict[str, Any]:
         "id2label": dict(enumerate(labels)),
         "label2id": {name: number for number, name in enumerate(labels)},
     }
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """By number if all are whole numbers, else by the alphabet."""
+    found = set(labels)
+    whole = all(label.removeprefix("-").isdecimal() for label in found)
+    return sorted(found, key=int) if whole else sorted(found)

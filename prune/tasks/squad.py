@@ -12,15 +12,15 @@ from transformers import AutoModelForQuestionAnswering
 
 from prune.errors import ConfigError
 from prune.tasks import squad_reader
-from prune.tasks.base import Task
 from prune.tasks.features import features_of
+from prune.tasks.language import LanguageTask
 from prune.tasks.squad_answers import answers
 from prune.tasks.squad_features import Window, answer_tokens, windows
 from prune.tasks.squad_metric import score
 from prune.tasks.squad_reader import Example
 
 
-class Squad(Task):
+class Squad(LanguageTask):
     """SQuAD v1.1, from `task.data_dir` or the hub, with its official metric."""
 
     name: ClassVar[str] = "squad"
@@ -52,9 +52,9 @@ class Squad(Task):
     def eval_windows(self) -> tuple[list[Example], list[Window]]:
         return self._prepare("eval", self.config.max_eval_samples)
 
-    def score(self, logits: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    def score(self, outputs: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
         examples, found = self.eval_windows
-        found_answers = answers(examples, found, logits["start_logits"], logits["end_logits"])
+        found_answers = answers(examples, found, outputs["start_logits"], outputs["end_logits"])
         predictions = {name: answer.text for name, answer in found_answers.items()}
         return score(predictions, {e.id: [text for text, _ in e.answers] for e in examples})
 

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,7 @@ def _check(example: Example, unanswerable: bool) -> None:
 
 
 def _from_hub(split: str, edition: Edition) -> list[Example]:
-    from datasets import load_dataset
-
-    hub.look()
-    try:
-        rows: Iterable[Any] = load_dataset(edition.hub, split=HUB_SPLITS[split])
-    except Exception as error:  # the hub's errors have no common root
-        raise MissingInputError(
-            f"the data set {edition.hub} is not here and cannot be fetched: give a folder with "
-            f"{' and '.join(edition.files)} with task.data_dir=FOLDER"
-        ) from error
+    rows = hub.rows(edition.hub, HUB_SPLITS[split], " and ".join(edition.files))
     return [_from_row(row) for row in rows]
 
 

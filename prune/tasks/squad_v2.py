@@ -25,9 +25,9 @@ class SquadV2(Squad):
     metric = "best_f1"
     edition: ClassVar[squad_reader.Edition] = squad_reader.V2
 
-    def score(self, logits: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    def score(self, outputs: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
         examples, found = self.eval_windows
-        given = answers(examples, found, logits["start_logits"], logits["end_logits"])
+        given = answers(examples, found, outputs["start_logits"], outputs["end_logits"])
         return score(given, {e.id: [text for text, _ in e.answers] for e in examples})
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from prune.config import TaskConfig
 from prune.errors import ConfigError, MissingInputError
-from prune.tasks.files import Row, cells_of, csv_rows, find, jsonl_rows, tsv_rows
-from prune.tasks.sequence import Example, SequenceTask
+from prune.tasks.files import cells_of, csv_rows, find, jsonl_rows, tsv_rows
+from prune.tasks.sequence import Example, SequenceTask, in_order
 
 READERS = {".csv": csv_rows, ".tsv": tsv_rows, ".jsonl": jsonl_rows}
 STEMS = {"train": ("train",), "eval": ("eval", "dev", "validation", "valid", "test")}
@@ -33,8 +33,7 @@ class TextTask(SequenceTask):
             raise MissingInputError(
                 f"the train file has one label only ({', '.join(found)}): there is nothing to learn"
             )
-        whole = all(label.removeprefix("-").isdecimal() for label in found)
-        return sorted(found, key=int) if whole else sorted(found)
+        return in_order(found)
 
     def read(self, split: str) -> dict[str, list[Example]]:
         place = {label: number for number, label in enumerate(self.labels)}
@@ -53,16 +52,22 @@ class TextTask(SequenceTask):
         columns = self.config.text_columns
         if len(columns) not in (1, 2):
             raise ConfigError(f"task.text_columns={columns} must be one column, or two for a pair")
-        file = local_file(self.config, split, tuple(READERS))
-        where = ""
-        for where, row in self._read(file):
-            *texts, label = cells_of(row, (*columns, self.config.label_column), where)
+        for where, (*texts, label) in rows_of(self.config, split, columns):
             yield where, tuple(texts), label
-        if not where:
-            raise MissingInputError(f"{file} has no examples")
 
-    def _read(self, file: Path) -> Iterator[Row]:
-        return READERS[Path(file.name.removesuffix(".gz")).suffix](file)
+
+def rows_of(
+    config: TaskConfig, split: str, columns: Sequence[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Where each row of the `train` or `eval` file stands, and its cells of `columns` and label.
+
+    Raises MissingInputError for a file without rows, and what `local_file` does.
+    """
+    file, where = local_file(config, split, tuple(READERS)), ""
+    for where, row in READERS[Path(file.name.removesuffix(".gz")).suffix](file):
+        yield where, cells_of(row, (*columns, config.label_column), where)
+    if not where:
+        raise MissingInputError(f"{file} has no examples")
 
 
 def local_file(config: TaskConfig, split: str, endings: Sequence[str]) -> Path:

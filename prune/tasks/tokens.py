@@ -13,8 +13,8 @@ from transformers import AutoModelForTokenClassification
 
 from prune.errors import MissingInputError
 from prune.tasks import entities
-from prune.tasks.base import Task
 from prune.tasks.files import lines_of, sample
+from prune.tasks.language import LanguageTask
 from prune.tasks.sequence import label_settings
 from prune.tasks.text import local_file
 
@@ -28,7 +28,7 @@ class Sentence:
     tags: tuple[str, ...]
 
 
-class TokenTask(Task):
+class TokenTask(LanguageTask):
     """One word a line, its tag in the last column, an empty line between sentences.
 
     The files are train.conll and eval.conll (or dev, validation, valid, test; .txt, .tsv, .bio,
@@ -69,10 +69,10 @@ class TokenTask(Task):
     def eval(self) -> datasets.Dataset:
         return datasets.Dataset.from_dict(self._eval[1])
 
-    def score(self, logits: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    def score(self, outputs: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
         sentences, _, places = self._eval
         predictions = []
-        for sentence, where, values in zip(sentences, places, logits["logits"], strict=True):
+        for sentence, where, values in zip(sentences, places, outputs["logits"], strict=True):
             best = values.argmax(-1).tolist()
             predictions.append(
                 [

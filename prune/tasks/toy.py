@@ -4,7 +4,10 @@ from typing import ClassVar
 
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+from prune.config import TaskConfig
 from prune.tasks import squad_reader, toy_text
+from prune.tasks.base import Processor
+from prune.tasks.pretrained import load_tokenizer
 from prune.tasks.squad import Squad
 from prune.tasks.squad_reader import Example
 
@@ -15,6 +18,10 @@ class Toy(Squad):
     """Needs no file and no network; a small BERT from scratch learns it in a minute."""
 
     name: ClassVar[str] = "toy"
+
+    @classmethod
+    def load_processor(cls, config: TaskConfig, name_or_path: str | None) -> Processor:
+        return toy_tokenizer() if name_or_path is None else load_tokenizer(name_or_path)
 
     def read(self, split: str) -> list[Example]:
         content = toy_text.generate(split, self.config.data_seed)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 
+from analysis.metrics import quality_metric
 from prune import tasks
 from prune.choices import TASKS
 from prune.config import TaskConfig
@@ -104,6 +105,11 @@ def test_the_tasks_of_the_configuration_are_those_there_are() -> None:
     assert set(TASKS) == set(tasks.TASKS)
 
 
+def test_the_headline_of_every_task_can_be_reported() -> None:
+    for name, kind in tasks.TASKS.items():
+        quality_metric(GLUE[name].metrics[0] if name in GLUE else kind.metric)
+
+
 @pytest.mark.parametrize("name", GLUE)
 def test_every_task_reads_trains_and_scores(
     name: str, tmp_path: Path, make: Make, encoder: str
@@ -180,6 +186,12 @@ def test_missing_files_and_columns_are_named(tmp_path: Path, make: Make) -> None
     (tmp_path / "train.tsv").write_bytes(b"\xff\xfe")
     with pytest.raises(MissingInputError, match="cannot be read"):
         make("sst2").read("train")
+
+
+def test_a_folder_of_other_tasks_is_no_folder_of_this_one(tmp_path: Path, make: Make) -> None:
+    write(tmp_path, "rte")
+    with pytest.raises(MissingInputError, match=r"there is no folder .*/QQP: give it with"):
+        make("qqp").read("train")
 
 
 def test_broken_rows_of_qqp_are_left_out(tmp_path: Path, make: Make) -> None:

@@ -31,7 +31,7 @@ def toy() -> Toy:
 
 
 def test_a_folder_gives_model_and_tokenizer(saved: Path) -> None:
-    assert len(tasks.tokenizer_for(TaskConfig("squad"), str(saved))) == len(toy_tokenizer())
+    assert len(tasks.processor_for(TaskConfig("squad"), str(saved))) == len(toy_tokenizer())
     assert toy().load_model(str(saved)).config.hidden_size == 16
 
 
@@ -68,20 +68,20 @@ def test_a_folder_without_a_tokenizer_says_so(saved: Path) -> None:
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (saved / file).unlink()
     with pytest.raises(MissingInputError, match=r"tokenizer\.json or .* is missing"):
-        tasks.tokenizer_for(TaskConfig("squad"), str(saved))
+        tasks.processor_for(TaskConfig("squad"), str(saved))
     (saved / "tokenizer_config.json").write_text("{}")
     with pytest.raises(MissingInputError, match="has no tokenizer: its vocabulary is missing"):
-        tasks.tokenizer_for(TaskConfig("squad"), str(saved))
+        tasks.processor_for(TaskConfig("squad"), str(saved))
 
 
 def test_a_folder_that_is_not_there_is_named() -> None:
     with pytest.raises(MissingInputError, match=r"there is no model folder \./nowhere"):
-        tasks.tokenizer_for(TaskConfig("squad"), "./nowhere")
+        tasks.processor_for(TaskConfig("squad"), "./nowhere")
 
 
 def test_squad_from_scratch_needs_a_model() -> None:
     with pytest.raises(ConfigError, match="needs a pretrained model"):
-        tasks.tokenizer_for(TaskConfig("squad"), None)
+        tasks.processor_for(TaskConfig("squad"), None)
 
 
 OFFLINE = """
@@ -89,12 +89,14 @@ from prune import tasks
 from prune.config import TaskConfig
 from prune.errors import MissingInputError
 from prune.tasks import squad_reader
+from prune.tasks.glue import GlueTask
 from prune.tasks.toy import Toy, toy_tokenizer
 
 for ask in (
-    lambda: tasks.tokenizer_for(TaskConfig("squad"), "no/model"),
+    lambda: tasks.processor_for(TaskConfig("squad"), "no/model"),
     lambda: Toy(TaskConfig("toy"), toy_tokenizer(), 0).load_model("no/model"),
     lambda: squad_reader.read("train", None),
+    lambda: GlueTask(TaskConfig("mnli"), toy_tokenizer(), 0).read("train"),
 ):
     try:
         ask()
@@ -113,8 +115,9 @@ def test_no_network_and_no_copy_is_one_line_at_once(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    tokenizer, model, data = ran.stdout.splitlines()
+    tokenizer, model, data, glue = ran.stdout.splitlines()
     assert "the tokenizer 'no/model' is not here" in tokenizer
     assert "the model 'no/model' is not here" in model and "model.name_or_path=FOLDER" in model
     assert "task.data_dir=FOLDER" in data
+    assert "nyu-mll/glue (mnli)" in glue and "train.tsv, dev_matched.tsv" in glue
     assert "Retrying" not in ran.stderr  # each file would cost half a minute

@@ -206,7 +206,7 @@ def gold_logits(task: Squad) -> dict[str, list[torch.Tensor]]:
 
 
 def test_gold_answers_score_a_hundred_on_the_real_dev_set(shared: Path) -> None:
-    tokenizer = tasks.tokenizer_for(TaskConfig("squad"), str(shared / "models/minilm-l6"))
+    tokenizer = tasks.processor_for(TaskConfig("squad"), str(shared / "models/minilm-l6"))
     config = TaskConfig("squad", str(shared / "data/squad"), max_length=192, max_eval_samples=300)
     task = tasks.get(config, tokenizer)
     assert isinstance(task, Squad)
@@ -218,7 +218,7 @@ def test_gold_answers_score_a_hundred_on_the_real_dev_set(shared: Path) -> None:
 
 
 def test_short_only_keeps_what_fits_in_one_window(shared: Path) -> None:
-    tokenizer = tasks.tokenizer_for(TaskConfig("squad"), str(shared / "models/minilm-l6"))
+    tokenizer = tasks.processor_for(TaskConfig("squad"), str(shared / "models/minilm-l6"))
     config = TaskConfig(
         "squad",
         str(shared / "data/squad"),

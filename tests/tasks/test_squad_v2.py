@@ -70,7 +70,7 @@ def test_a_question_without_an_answer_points_at_the_first_token(tmp_path: Path) 
 
 
 def test_gold_answers_score_a_hundred_on_the_real_dev_set(shared: Path) -> None:
-    tokenizer = tasks.tokenizer_for(TaskConfig("squad"), str(shared / "models/minilm-l6"))
+    tokenizer = tasks.processor_for(TaskConfig("squad"), str(shared / "models/minilm-l6"))
     config = TaskConfig(
         "squad_v2", str(shared / "data/squad_v2"), max_length=192, max_eval_samples=200
     )

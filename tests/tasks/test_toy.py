@@ -31,7 +31,7 @@ def examples(split: str, seed: int = 0) -> list[Example]:
 @cache
 def toy(train: int = 64, evaluated: int = 40) -> Toy:
     config = TaskConfig("toy", max_length=64, max_train_samples=train, max_eval_samples=evaluated)
-    task = tasks.get(config, tasks.tokenizer_for(config, None))
+    task = tasks.get(config, tasks.processor_for(config, None))
     assert isinstance(task, Toy)
     return task
 
