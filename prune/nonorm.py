@@ -8,12 +8,16 @@ from torch import Tensor, nn
 
 @final
 class NoNorm(nn.Module):
-    """y = weight * x + bias, feature by feature; x and y are (..., features)."""
+    """y = weight * x + bias, feature by feature; x and y are (..., features).
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    weight, bias: (1, features), so that no layer norm takes them for its own (features,).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight.detach().clone())
-        self.bias = nn.Parameter(bias.detach().clone())
+        bias = torch.zeros_like(weight) if bias is None else bias
+        self.weight = nn.Parameter(weight.detach().clone().view(1, -1))
+        self.bias = nn.Parameter(bias.detach().clone().view(1, -1))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.addcmul(self.bias, x, self.weight)

@@ -1,100 +1,74 @@
 """Save a shrunk network and load it back: safetensors, config, tokenizer and `prune.json`.
 
-Uneven heads and widths are the normal case, so `prune.json` holds them layer by layer, with a hash
-of the weights. Saving reloads in memory and compares the logits before the folder appears.
+Uneven heads and widths are the normal case: config.json and `prune.json` hold them layer by layer,
+with hashes of the files. Saving reloads in memory and compares the logits before the folder
+appears. `from_pretrained` loads the same folders (docs/notes/loading.md).
 """
 
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
-from prune.artifact import example, surgery
+from prune.artifact import card as cards
+from prune.artifact import example, seal
+from prune.artifact.seal import CONFIG_FILE, SHAPE_FILE, WEIGHTS_FILE, file_hash
+from prune.artifact.shape import (
+    FORMAT,
+    KEY,
+    Outline,
+    Shape,
+    mark,
+    read_outline,
+    reshape,
+    section_of,
+    shape_of,
+)
+from prune.artifact.shape import section as shape_section
 from prune.errors import CheckpointError
-from prune.masks import structure
-from prune.nonorm import NoNorm, replace_norms
 
-FORMAT = 1
-SHAPE_FILE, WEIGHTS_FILE = "prune.json", "model.safetensors"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Heads and FFN neurons left in each layer."""
-
-    heads: list[int]
-    widths: list[int]
-
-
-def shape_of(model: nn.Module) -> Shape:
-    """The heads and widths of a dense or shrunk network."""
-    found = structure.read(model)
-    heads = [
-        _rows(model, a.query) // a.head_size // structure.fused(a.rows)
-        if structure.has(model, a)
-        else 0
-        for a in found.attention
-    ]
-    widths = [_rows(model, f.inner) // structure.fused(f.rows) for f in found.ffn]
-    return Shape(heads, widths)
-
-
-def reshape(model: nn.Module, shape: Shape) -> None:
-    """Give a freshly built network the heads and widths of `shape`; its weights do not matter."""
-    found, dense = structure.read(model), shape_of(model)
-    if (len(found.attention), len(found.ffn)) != (len(shape.heads), len(shape.widths)):
-        raise CheckpointError(
-            f"{SHAPE_FILE} has {len(shape.heads)} layers and the model {len(found.attention)}"
-        )
-    groups = [
-        surgery.first(kept // layer.group, heads // layer.group)
-        for layer, kept, heads in zip(found.attention, shape.heads, dense.heads, strict=True)
-    ]
-    surgery.keep_heads(model, found.attention, groups)
-    for ffn, kept, width in zip(found.ffn, shape.widths, dense.widths, strict=True):
-        surgery.keep_neurons(model, ffn, surgery.first(kept, width))
+__all__ = [
+    "SHAPE_FILE", "WEIGHTS_FILE", "Shape", "file_hash", "load", "load_any", "reshape", "save",
+    "shape_of",
+]  # fmt: skip
 
 
 def save(
     model: PreTrainedModel,
     folder: str | Path,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizer: PreTrainedTokenizerBase | BaseImageProcessor | None = None,
     source_run: str = "",
     card: str = "",
 ) -> str:
-    """Write `model` to `folder` (replaced if it is there) and return the sha256 of its weights.
+    """Write `model` to `folder` (replaced if a model is there) and return its weights' sha256.
 
-    Raises CheckpointError if what was written does not give the same logits back.
+    tokenizer: what makes the model's inputs, a tokenizer or an image processor, saved beside it.
+    card: README.md, one that says how to load the model if not given.
+    Raises CheckpointError if what was written does not give the same logits back, or if `folder`
+    holds something else than a model.
     """
     folder = Path(folder)
+    if folder.exists() and not _replaceable(folder):
+        raise CheckpointError(f"{folder} is there and holds no saved model: name another folder")
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
-    # Names as in memory, in one file: `load` gives the tensors to the modules by their names.
-    model.save_pretrained(aside, save_original_format=False, max_shard_size="1000TB")
+    outline = mark(model) or Outline(**asdict(shape_of(model)))
+    # Names as in memory, in one file.
+    with _quiet():
+        model.save_pretrained(aside, save_original_format=False, max_shard_size="1000TB")
     if tokenizer is not None:
         tokenizer.save_pretrained(aside)
-    digest = file_hash(aside / WEIGHTS_FILE)
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "class": type(model).__name__,
-        **asdict(shape_of(model)),
-        "swaps": ["nonorm"] if any(isinstance(m, NoNorm) for m in model.modules()) else [],
-        "source_run": source_run,
-        "sha256": digest,
-    }
-    (aside / SHAPE_FILE).write_text(json.dumps(content, indent=2) + "\n")
-    if card:
-        (aside / "README.md").write_text(card)
+    content = {"format": FORMAT, "class": type(model).__name__, **asdict(outline)}
+    digest = seal.close(aside, {**content, "source_run": source_run})
+    (aside / seal.CARD_FILE).write_text(card or cards.plain(aside, outline))
     _same_logits(model, load(aside))
     if folder.exists():
         shutil.rmtree(folder)
@@ -102,78 +76,109 @@ def save(
     return digest
 
 
-def load(folder: str | Path) -> PreTrainedModel:
-    """The network that `save` wrote, in eval mode. Nothing is unpickled and no remote code runs.
+def load(folder: str | Path, **options: Any) -> PreTrainedModel:
+    """The network saved in `folder`, in eval mode. Nothing is unpickled and no remote code runs.
 
-    Raises CheckpointError if the folder is not complete or its weights are not those saved.
+    options: those of `from_pretrained`, such as dtype or device_map.
+    Raises CheckpointError if the folder is not complete or not as it was saved.
     """
     folder = Path(folder)
-    content = _read(folder)
-    kind = getattr(transformers, content["class"], None)
+    section, content = _read(folder)
+    outline = read_outline(content, str(folder / SHAPE_FILE))
+    kind = getattr(transformers, str(content.get("class")), None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
-        raise CheckpointError(f"{folder}: {content['class']!r} is not a model of transformers")
-    if file_hash(folder / WEIGHTS_FILE) != content["sha256"]:
-        raise CheckpointError(f"{folder}: the weights are not those that were saved (wrong hash)")
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    model: PreTrainedModel = kind(config)
-    reshape(model, Shape(content["heads"], content["widths"]))
-    if "nonorm" in content["swaps"]:
-        replace_norms(model)
-    weights = load_file(folder / WEIGHTS_FILE)
-    _make_biases(model, weights)
-    try:
-        left = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: {SHAPE_FILE} does not describe the weights") from error
-    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    if wrong := [*left.unexpected_keys, *(set(left.missing_keys) - tied)]:
-        raise CheckpointError(f"{folder}: weights missing or left over: {', '.join(wrong[:3])}")
-    model.tie_weights()
-    model.train(False)
+        raise CheckpointError(f"{folder}: {content.get('class')!r} is not a model of transformers")
+    if section is None:  # else `from_pretrained` does it
+        seal.verify(folder)
+    if section is None and "files" not in content:  # of a time when it stood in prune.json alone
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        setattr(config, KEY, shape_section(outline))
+        options = {"config": config, **options}
+    model = _from_pretrained(kind, folder, options)
+    _agree(outline, shape_of(model), folder)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()  # aligned, and the file may be replaced
     return model
 
 
 def load_any(location: str | Path, otherwise: Callable[[str], PreTrainedModel]) -> PreTrainedModel:
     """`load` where `location` is a folder that `save` wrote, else what `otherwise` makes of it."""
     if (Path(location) / SHAPE_FILE).is_file():
-        return load(location)
+        return load(location, dtype=torch.float32)
     return otherwise(str(location))
 
 
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The outline in config.json, if there is one, and what `prune.json` says.
 
-
-def _read(folder: Path) -> dict[str, Any]:
-    for name in (SHAPE_FILE, WEIGHTS_FILE, "config.json"):
+    Where transformers has saved the model again the latter is made from the former.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a saved model: there is no such folder")
+    section = None
+    if (folder / CONFIG_FILE).is_file():
+        config = seal.read_json(folder / CONFIG_FILE)
+        section = section_of(config.get(KEY))
+        if section is not None and "sha256" not in section:
+            return section, {**section, "class": (config.get("architectures") or [None])[0]}
+    for name in (SHAPE_FILE, CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} is not a saved model: {name} is missing")
+            below = folder / "model"  # of a run folder
+            hint = f"; did you mean {below}?" if (below / SHAPE_FILE).is_file() else ""
+            raise CheckpointError(
+                f"{folder} is not a model saved by prune: {name} is missing{hint}"
+            )
+    return section, seal.read_json(folder / SHAPE_FILE)
+
+
+def _from_pretrained(kind: Any, folder: Path, options: dict[str, Any]) -> PreTrainedModel:
+    """The model, with every weight of the file in its place."""
+    options = {"local_files_only": True, **options, "output_loading_info": True}
+    with _quiet():
+        try:
+            model, info = kind.from_pretrained(folder, trust_remote_code=False, **options)
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"{folder} cannot be loaded: {_first_line(error)}") from error
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(map(str, info[what])):
+            raise CheckpointError(f"{folder}: weights: {what}: {', '.join(names[:3])}")
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _agree(outline: Outline, shape: Shape, folder: Path) -> None:
+    if len(outline.heads) != len(shape.heads):
+        raise CheckpointError(
+            f"{folder}: {SHAPE_FILE} has {len(outline.heads)} layers and the model "
+            f"{len(shape.heads)}"
+        )
+    if (outline.heads, outline.widths) != (shape.heads, shape.widths):
+        raise CheckpointError(f"{folder}: {SHAPE_FILE} does not describe the weights")
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / CONFIG_FILE).is_file() or not any(folder.iterdir()))
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bar and the report of transformers: what is wrong is raised."""
+    theirs: Any = logging
+    bar, verbosity = theirs.is_progress_bar_enabled(), theirs.get_verbosity()
+    theirs.disable_progress_bar()
+    theirs.set_verbosity_error()
     try:
-        content = json.loads((folder / SHAPE_FILE).read_text())
-        version, numbers = content["format"], [*content["heads"], *content["widths"]]
-        known = {key: content[key] for key in ("class", "heads", "widths", "swaps", "sha256")}
-        readable = isinstance(known["class"], str) and all(isinstance(n, int) for n in numbers)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / SHAPE_FILE} cannot be read ({error})") from error
-    if version != FORMAT:
-        raise CheckpointError(f"{folder}: format {version} is not {FORMAT}: update prune")
-    if not readable:
-        raise CheckpointError(f"{folder / SHAPE_FILE} cannot be read (heads and widths are counts)")
-    return known
-
-
-def _rows(model: nn.Module, name: str) -> int:
-    return surgery.matrix(model.get_submodule(name)).shape[0]
-
-
-def _make_biases(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Where the network had no bias, shrinking may have made one to fold into."""
-    found = structure.read(model)
-    for name in (*(a.output for a in found.attention), *(f.outer for f in found.ffn)):
-        module, bias = model.get_submodule(name), weights.get(f"{name}.bias")
-        if module.bias is None and bias is not None:
-            module.bias = nn.Parameter(torch.empty_like(bias))
+        yield
+    finally:
+        theirs.set_verbosity(verbosity)
+        if bar:
+            theirs.enable_progress_bar()
 
 
 @torch.inference_mode()

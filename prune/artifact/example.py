@@ -27,4 +27,8 @@ def inputs(model: PreTrainedModel, rows: int = 2, length: int = 16) -> dict[str,
     found = {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids)}
     if config.is_encoder_decoder:
         found["decoder_input_ids"] = ids.clone()
+    elif getattr(config, "add_cross_attention", False):
+        found["encoder_hidden_states"] = torch.randn(
+            rows, length + 1, config.hidden_size, generator=generator
+        )
     return {name: tensor.to(model.device) for name, tensor in found.items()}

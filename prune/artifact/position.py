@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prune.artifact.units import take
 from prune.masks.structure import Attention
 
 TABLE, HEADS = "relative_attention_bias", "kept_heads"
@@ -29,8 +30,9 @@ def separate(model: nn.Module, layers: Sequence[Attention]) -> None:
                 setattr(core, TABLE, copy.deepcopy(source))
                 core.has_relative_attention_bias = True  # type: ignore[assignment]
         if layer.table.position == "given" and not hasattr(core, HEADS):
-            rows = getattr(core, layer.table.query).out_features
-            core.register_buffer(HEADS, torch.arange(rows // layer.head_size))
+            weight = getattr(core, layer.table.query).weight
+            heads = torch.arange(len(weight) // layer.head_size, device=weight.device)
+            core.register_buffer(HEADS, heads)
         hook = HOOKS[layer.table.position]
         if hook not in core._forward_pre_hooks.values():
             core.register_forward_pre_hook(hook, with_kwargs=True)
@@ -41,10 +43,10 @@ def keep(core: nn.Module, layer: Attention, heads: Tensor) -> None:
     if layer.table.position == "table" and not heads.all():
         table = core.get_submodule(TABLE)
         assert isinstance(table, nn.Embedding)
-        table.weight = nn.Parameter(table.weight.detach()[:, heads].contiguous())
+        table.weight = nn.Parameter(take(table.weight.detach(), heads, 1))
         table.embedding_dim = table.weight.shape[1]
     if layer.table.position == "given" and not heads.all():
-        core.register_buffer(HEADS, core.get_buffer(HEADS)[heads])
+        core.register_buffer(HEADS, take(core.get_buffer(HEADS), heads, 0))
 
 
 def _own(core: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -7,13 +7,16 @@ folded, through the activation, into the next bias.
 """
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from prune.artifact import surgery
+from prune.artifact.shape import mark
 from prune.errors import ShrinkError
 from prune.masks import structure
 from prune.masks.structure import Attention, Ffn
@@ -24,9 +27,10 @@ Model = TypeVar("Model", bound=nn.Module)
 def shrink(model: Model, round_to: int = 1) -> Model:
     """A smaller copy of a masked model, in eval mode, with equal logits.
 
-    round_to: FFN widths are kept at a multiple of this by keeping dead neurons, which are zero.
+    round_to: FFN widths are kept at a multiple of this by keeping the best dead neurons, those of
+    which the largest weights are left. They add what they did in the masked model: a constant.
     What a decoder computes at left padding, where a query sees no key, may change; nothing reads
-    it. Raises PolicyError for an architecture without a table.
+    it. Its config says what is left, so `save_pretrained` writes what `from_pretrained` needs.
     """
     small = copy.deepcopy(model).eval()
     found = structure.read(small)
@@ -35,6 +39,8 @@ def shrink(model: Model, round_to: int = 1) -> Model:
         surgery.keep_heads(small, found.attention, kept)
         for ffn in found.ffn:
             surgery.keep_neurons(small, ffn, _fold_neurons(small, ffn, round_to))
+    if isinstance(small, PreTrainedModel):
+        mark(small)
     return small
 
 
@@ -54,10 +60,12 @@ def check(
     with torch.inference_mode():
         for batch in batches:
             ours, theirs = small(**batch), masked(**batch)
-            differences += [(ours[name] - theirs[name]).abs().max() for name in names]
-    worst = torch.stack(differences).max().item()  # a NaN stays one
+            apart = torch.stack([(ours[name] - theirs[name]).abs().max() for name in names])
+            differences.append(apart.max().item())  # a NaN stays one
+    worst = max(differences, key=lambda d: math.inf if math.isnan(d) else d)
     if not worst <= tolerance:
-        layer = _where_they_part(masked, small, batches[0], tolerance)
+        batch = batches[differences.index(worst)]
+        layer = _where_they_part(masked, small, batch, tolerance)
         raise ShrinkError(
             f"the small model's logits differ by {worst:.2e} (at most {tolerance:g}); "
             f"the two part at {layer}: please report this with the run folder"
@@ -91,7 +99,10 @@ def _fold_neurons(model: nn.Module, layer: Ffn, round_to: int) -> Tensor:
         inner_dead = (weight == 0).all(1)
         gate_is_zero, inner_is_zero = dead & (constant == 0), inner_dead & (bias == 0)
         dead, constant = (dead & inner_dead) | gate_is_zero | inner_is_zero, constant * bias
-    live = _rounded(~dead & (surgery.matrix(outer) != 0).any(0), round_to)
+    columns = surgery.matrix(outer)
+    sizes = [columns.norm(dim=0)]
+    sizes += [_slice(model, layer.rows, role)[0].norm(dim=1) for role in range(len(layer.rows))]
+    live = _rounded(~dead & (columns != 0).any(0), torch.stack(sizes).sum(0), round_to)
     _fold(outer, constant, ~live)
     return live
 
@@ -106,11 +117,11 @@ def _slice(model: nn.Module, rows: tuple[str, ...], role: int) -> tuple[Tensor, 
     return weight.chunk(slices)[place], cast(Tensor, bias).chunk(slices)[place]
 
 
-def _rounded(live: Tensor, round_to: int) -> Tensor:
+def _rounded(live: Tensor, size: Tensor, round_to: int) -> Tensor:
+    """`live` (width,) and the largest of the dead by `size` (width,), up to a multiple."""
     missing = min(-int(live.sum()) % round_to, int((~live).sum()))
-    live = live.clone()
-    live[(~live).nonzero()[:missing, 0]] = True
-    return live
+    best = size.masked_fill(live, -1).sort(descending=True, stable=True).indices
+    return live.index_fill(0, best[:missing], True)
 
 
 def _fold(module: nn.Module, constant: Tensor, units: Tensor) -> None:
@@ -140,7 +151,7 @@ def _where_they_part(
             hook.remove()
         seen.append(outputs)
     for name, expected in seen[0].items():
-        if (seen[1][name] - expected).abs().max() > tolerance / 10:
+        if not (seen[1][name] - expected).abs().max() <= tolerance / 10:  # a NaN parts too
             return name
     return "the last layers"
 

@@ -9,6 +9,7 @@ from transformers import Cache, EncoderDecoderCache
 from transformers.pytorch_utils import Conv1D
 
 from prune.artifact import position
+from prune.artifact.units import take
 from prune.masks import layout
 from prune.masks.structure import Attention, Ffn
 
@@ -78,11 +79,6 @@ def matrix(module: nn.Module) -> Tensor:
     return layout.matrix(module, module.weight)
 
 
-def first(count: int, total: int) -> Tensor:
-    """A mask of `total` units with the first `count` true: to give a fresh model its shape."""
-    return torch.arange(total) < count
-
-
 def _keep_heads(model: nn.Module, layer: Attention, kept: Tensor) -> None:
     heads = kept.repeat_interleave(layer.group)
     units = heads.repeat_interleave(layer.head_size)
@@ -108,10 +104,10 @@ def _keep_heads(model: nn.Module, layer: Attention, kept: Tensor) -> None:
 
 def _keep_outputs(model: nn.Module, name: str, units: Tensor) -> None:
     module = model.get_submodule(name)
-    _set_weight(module, matrix(module).detach()[units])
+    _set_weight(module, take(matrix(module).detach(), units, 0))
     if module.bias is not None:
         assert isinstance(module.bias, nn.Parameter)
-        module.bias = nn.Parameter(module.bias.detach()[units].clone())
+        module.bias = nn.Parameter(take(module.bias.detach(), units, 0))
 
 
 def _keep_inputs(model: nn.Module, name: str, units: Tensor) -> None:
@@ -119,7 +115,7 @@ def _keep_inputs(model: nn.Module, name: str, units: Tensor) -> None:
     if isinstance(module, Conv1D) and not units.any():
         module = _as_linear(module)  # Conv1D cannot read nothing
         _replace(model, name, module)
-    _set_weight(module, matrix(module).detach()[:, units])
+    _set_weight(module, take(matrix(module).detach(), units, 1))
 
 
 def _set_weight(module: nn.Module, weight: Tensor) -> None:

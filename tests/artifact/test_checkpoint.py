@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GPTNeoConfig, GPTNeoForSequenceClassification
 
 import prune
 from prune.artifact import checkpoint
 from prune.errors import CheckpointError
+from prune.masks.algorithms import Magnitude
+from prune.masks.geometry import Block
+from prune.masks.policy import Rule
+from prune.speed import measure
 from tests import tiny
 from tests.networks import NETWORKS, inputs, kill
 
@@ -109,3 +114,30 @@ def test_edits_are_refused(saved: Path, change: dict[str, object], message: str)
 def test_a_folder_that_is_none_of_ours(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"prune\.json is missing"):
         prune.load(tmp_path)
+
+
+def test_an_architecture_without_a_table_is_pruned_by_rules_and_kept_as_it_is(
+    tmp_path: Path,
+) -> None:
+    config = GPTNeoConfig(
+        hidden_size=16,
+        num_layers=2,
+        num_heads=2,
+        vocab_size=20,
+        attention_types=[[["global"], 2]],
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = GPTNeoForSequenceClassification(config)
+    pruner = prune.Pruner(model, [Rule(r".*\.c_(?:fc|proj)", Magnitude(0.5), Block(4, 4))], steps=4)
+    pruner.step = 4
+    pruner.apply()
+    pruner.finish()
+    checkpoint.save(prune.shrink(model), tmp_path / "model")
+    loaded = checkpoint.load(tmp_path / "model")
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], weight)
+    left, dense = measure.count(loaded), measure.count(GPTNeoForSequenceClassification(config))
+    assert left.prunable == dense.prunable and left.nonzero < 0.8 * dense.nonzero
+    assert checkpoint.shape_of(loaded) == checkpoint.Shape([], [])
