@@ -1,5 +1,6 @@
 """The proof about a saved artifact: quality, density, size and latency, all of the very one."""
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from prune.config import RunConfig
 from prune.records import Latency, Point
 from prune.speed import measure
 from prune.speed.lease import Lease
+from prune.speed.runtimes import FROM_MODEL
+from prune.speed.workload import Workload
 from prune.tasks.base import Task
 
 
@@ -27,9 +30,10 @@ def evidence(
     weights = folder / checkpoint.WEIGHTS_FILE
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     artifact.to(device), dense.to(device)  # type: ignore[arg-type]
+    digest = checkpoint.file_hash(weights)
     quality = task.evaluate(artifact, config.train.eval_batch_size, config.train.precision)
     with lease.exclusive():
-        latency = latencies(config, dense, artifact)
+        latency = latencies(config, dense, artifact, task)
     shape = checkpoint.shape_of(artifact)
     return Point(
         stage=stage,
@@ -37,9 +41,9 @@ def evidence(
         density=measure.density(measure.count(artifact), measure.count(dense)),
         size_mb=weights.stat().st_size / 1e6,
         dense_size_mb=measure.size_mb(dense),
-        latency=latency,
+        latency=[dataclasses.replace(cell, sha256=digest) for cell in latency],
         artifact=folder.name,
-        sha256=checkpoint.file_hash(weights),
+        sha256=digest,
         heads=shape.heads,
         widths=shape.widths,
         logit_difference=logit_difference,
@@ -47,23 +51,18 @@ def evidence(
 
 
 def latencies(
-    config: RunConfig, dense: PreTrainedModel, artifact: PreTrainedModel
+    config: RunConfig, dense: PreTrainedModel, artifact: PreTrainedModel, task: Task
 ) -> list[Latency]:
-    """Every cell of `measure.grid`, with `measure.threads` threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.measure.threads or before)
-    try:
-        return [
-            measure.latency(
-                dense,
-                artifact,
-                batch,
-                length,
-                config.measure.rounds,
-                artifact.config.vocab_size,
-                config.seed,
-            )
-            for batch, length in config.measure.grid
-        ]
-    finally:
-        torch.set_num_threads(before)
+    """Every cell of `measure.grid` in every runtime of `measure.runtimes`, the first one first."""
+    asked, found = config.measure, []
+    lengths = tuple(task.eval["length"]) if asked.real_length else ()
+    works = [Workload(batch, length) for batch, length in asked.grid]
+    if lengths:
+        works += [dataclasses.replace(w, lengths=lengths, padded=False) for w in works]
+    with measure.threads(asked.threads):
+        for name in asked.runtimes:
+            networks = FROM_MODEL[name](dense, None), FROM_MODEL[name](artifact, None)
+            for work in works:
+                cell = measure.pair(*networks, artifact, work, asked.rounds, config.seed)
+                found.append(cell)
+    return found

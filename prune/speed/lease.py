@@ -6,10 +6,13 @@ every training step passes, so it waits for the steps under way and no longer.
 """
 
 import fcntl
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import final
+
+import torch
 
 
 @final
@@ -28,6 +31,14 @@ class Lease:
     def exclusive(self) -> AbstractContextManager[None]:
         """For a measurement."""
         return _held(self.folder, fcntl.LOCK_EX) if self.folder else nullcontext()
+
+
+def this_device() -> str:
+    """A name for what this process computes on: a device of this machine, or its processor."""
+    device = "cpu"
+    if torch.cuda.is_available():
+        device = str(torch.cuda.get_device_properties(0).uuid)
+    return f"{socket.gethostname()}-{device}"
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import torch
 
 from prune.artifact.shrink import shrink
 from prune.speed.lease import Lease
-from prune.speed.measure import bootstrap, count, density, latency, size_mb
+from prune.speed.measure import count, density, latency, size_mb
+from prune.speed.protocol import bootstrap
 from tests import tiny
 
 
@@ -31,7 +32,7 @@ def test_counts_and_densities() -> None:
 
 def test_latency_is_paired_and_plausible() -> None:
     wide = tiny.bert(layers=8)
-    cell = latency(wide, tiny.bert(layers=1), batch=4, length=16, rounds=5, vocabulary=60)
+    cell = latency(wide, tiny.bert(layers=1), batch=4, length=16, rounds=5)
     assert cell.speedup > 1.3
     assert cell.speedup_low <= cell.speedup <= cell.speedup_high
     assert cell.dense_ms > cell.pruned_ms > 0

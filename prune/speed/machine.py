@@ -1,0 +1,30 @@
+"""What a time depends on: the device, and how fast its clock was."""
+
+import statistics
+from pathlib import Path
+
+import torch
+
+from prune.store.environment import cpu_model
+
+
+def device_name(device: torch.device) -> str:
+    """The name its maker gave it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return cpu_model() or device.type
+
+
+def clock_mhz(device: torch.device) -> float:
+    """Of the device now, the mean of its cores; 0 where nothing says so."""
+    if device.type == "cuda":
+        try:
+            return float(torch.cuda.clock_rate(device))
+        except (RuntimeError, ModuleNotFoundError):  # without NVIDIA's management library
+            return 0.0
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return 0.0
+    clocks = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+    return round(statistics.fmean(clocks), 1) if clocks else 0.0
