@@ -13,6 +13,9 @@ from torch import Tensor, nn
 POSITION_LOGITS = ("start_logits", "end_logits")  # their classes are the tokens of the input
 NOT_INPUTS = ("index", "length", "labels", "start_positions", "end_positions")
 
+# Which tokens are real: of what is written, where something is; else of what is read.
+MASKS = ("decoder_attention_mask", "attention_mask")
+
 
 def without_labels(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What a network needs of a batch to give logits."""
@@ -57,7 +60,7 @@ class Distillation:
             student,
             self.teacher.logits(batch),
             self.names,
-            batch["attention_mask"],
+            next((batch[name] for name in MASKS if name in batch), None),
             self.temperature,
         )
         task: Tensor = outputs["loss"]
@@ -68,16 +71,17 @@ def kd_loss(
     student: Sequence[Tensor],
     teacher: Sequence[Tensor],
     names: Sequence[str],
-    attention_mask: Tensor,
+    mask: Tensor | None,
     temperature: float,
 ) -> Tensor:
     """Mean over the logit heads of T^2 KL(teacher / T || student / T); padding does not count.
 
     student, teacher: one tensor a head, (batch, length) for positions, (batch, classes) or
     (batch, length, classes), or (batch, 1) for a regression, which has the squared error instead;
-    attention_mask: (batch, length), 1 for tokens.
+    mask: (batch, length), 1 for tokens; None: all are real.
     """
-    real = attention_mask.bool()
+    shape = student[0].shape[:2]
+    real = student[0].new_ones(shape, dtype=torch.bool) if mask is None else mask.bool()
     losses = []
     for name, ours, theirs in zip(names, student, teacher, strict=True):
         theirs = theirs.to(ours.device, torch.float32)

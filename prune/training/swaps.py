@@ -11,10 +11,18 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
+from prune.errors import ConfigError
 from prune.masks import structure
 from prune.nonorm import NoNorm, norms, replace
 
 MOMENTUM = 0.99  # of the running moments
+ACTIVATION_FIELDS = (
+    "hidden_act",
+    "hidden_activation",
+    "activation",
+    "activation_function",
+    "dense_act_fn",
+)
 
 
 @final
@@ -31,6 +39,8 @@ class MixedNorm(nn.Module):
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        if norm.bias is None:  # what the mean is folded into
+            self.bias = nn.Parameter(torch.zeros_like(norm.weight))
         self.mix = 1.0
         device = norm.weight.device
         self.register_buffer("running_mean", torch.zeros((), device=device))
@@ -91,18 +101,35 @@ class Swaps:
                 replace(self.model, name, module.folded())
             else:
                 replace(self.model, name, nn.ReLU())
-                self.model.config.hidden_act = "relu"  # type: ignore[union-attr]
+                _say_relu(self.model.config)
         self.modules = {}
 
 
+def _say_relu(config: Any) -> None:
+    """Write the activation of the FFNs where the architecture's config has it."""
+    for name in ACTIVATION_FIELDS:
+        if hasattr(config, name):
+            setattr(config, name, "relu")
+    if hasattr(config, "feed_forward_proj"):  # T5 has both in one word
+        config.feed_forward_proj = "gated-relu" if config.is_gated_act else "relu"
+
+
 def install(model: nn.Module, nonorm: bool, relu: bool) -> Swaps:
-    """Put mixed modules in the place of the layer norms and of the FFNs' activations."""
+    """Put mixed modules in the place of the layer norms and of the FFNs' activations.
+
+    Raises ConfigError for a network without layer norms.
+    """
     swaps = Swaps(model)
     if nonorm:
         for name, norm in norms(model):
             swaps.modules[name] = MixedNorm(norm)
+        if not swaps.modules:
+            raise ConfigError(
+                f"swap.nonorm=true: {type(model).__name__} has no LayerNorm to swap (RMSNorm has "
+                "no mean to fold); use swap.nonorm=false"
+            )
     if relu:
-        for ffn in structure.read(model).ffn:
+        for ffn in structure.known(model).ffn:
             swaps.modules[ffn.activation] = MixedActivation(model.get_submodule(ffn.activation))
     for name, module in swaps.modules.items():
         replace(model, name, module)

@@ -44,7 +44,7 @@ class CachedTeacher:
         index = batch["index"].cpu().numpy()
         rows = torch.from_numpy(np.asarray(self.values[index]))
         width = batch["input_ids"].shape[1] if self.follow_tokens else None
-        device = batch["input_ids"].device
+        device = batch["index"].device
         return [rows[:, head, :width].to(device) for head in range(rows.shape[1])]
 
 

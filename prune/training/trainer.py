@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from prune.errors import TrainingError
 from prune.masks.policy import Policy
 from prune.masks.pruner import Pruner
 from prune.speed.lease import Lease
 from prune.training.distillation import NOT_INPUTS, Distillation
+from prune.training.order import EpochOrder
 
 PRUNER_FILE = "pruner.safetensors"
 
@@ -72,6 +74,12 @@ class SparseTrainerMixin:
                 optimizer or self.optimizer, self.pruner.ramp.learning_rate
             )
         return self.lr_scheduler  # type: ignore[no-any-return]
+
+    def _get_train_sampler(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sampler = super()._get_train_sampler(*args, **kwargs)  # type: ignore[misc]
+        if not isinstance(sampler, LengthGroupedSampler):
+            return sampler
+        return EpochOrder(sampler, self.args.seed, lambda: int(self.state.epoch or 0))
 
     def train(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Train, and leave the model without the autocast that accelerate wraps around it."""

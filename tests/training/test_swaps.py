@@ -6,9 +6,11 @@ import pytest
 import torch
 
 import prune
-from prune.nonorm import NoNorm
+from prune.errors import ConfigError
+from prune.nonorm import NoNorm, norms
 from prune.training.swaps import install
 from tests import tiny
+from tests.networks import NETWORKS, inputs
 
 BOTH = [(True, False), (False, True), (True, True)]
 
@@ -73,3 +75,25 @@ def test_the_gradient_reaches_the_norms_weights() -> None:
     assert {name for name, _ in model.named_parameters()} == names  # the same, by the same names
     model.train()(**tiny.labelled()).loss.backward()
     assert model.bert.embeddings.LayerNorm.weight.grad.abs().sum() > 0
+
+
+# The head of a BERT language model reads the same field of the config, and is no FFN.
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "bert decoder"])
+def test_every_architecture_is_given_back_with_its_swaps(tmp_path: Path, name: str) -> None:
+    model = NETWORKS[name]()
+    swaps = install(model, nonorm=bool(list(norms(model))), relu=True)
+    model.train()
+    model(**inputs(model))
+    swaps.fold()
+    model.eval()
+    prune.save(model, tmp_path / "model")
+    loaded = prune.load(tmp_path / "model")
+    with torch.no_grad():
+        expected = model(**inputs(model))[0]
+        torch.testing.assert_close(loaded(**inputs(model))[0], expected, atol=1e-5, rtol=1e-5)
+        assert expected.isfinite().all()
+
+
+def test_a_network_without_layer_norms_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="LlamaForCausalLM has no LayerNorm to swap"):
+        install(NETWORKS["llama"](0), nonorm=True, relu=False)

@@ -1,0 +1,180 @@
+"""What `target.density`, `speedup`, `latency_ms` and `params` mean for one run: a cost and a share.
+
+Time is predicted from heads and neurons by a plane through a few networks measured at the start,
+each against the dense one in turn, and held against a measurement twice after the ramp.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from prune.artifact import checkpoint
+from prune.config import RunConfig
+from prune.errors import ConfigError
+from prune.masks.anatomy import Anatomy, Left
+from prune.masks.policy import Policy
+from prune.masks.pruner import Pruner
+from prune.nonorm import replace_norms
+from prune.records import Latency, Point
+from prune.speed import measure
+from prune.speed.lease import Lease
+from prune.training.target import Goal
+
+SHARES = ((0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25), (0.5, 0.1))  # of heads and of neurons
+CLOSE = 0.03  # a target is met within this share of it
+
+
+def goal_of(
+    config: RunConfig, policy: Policy, model: PreTrainedModel, dense: PreTrainedModel, lease: Lease
+) -> Goal | None:
+    """The goal that the run's `target` states; None if it states none, or one that topk meets.
+
+    Raises ConfigError for a target that the network has met before pruning.
+    """
+    target = config.target
+    parts = [part for part in (policy.attention, policy.ffn, *policy.rules) if part]
+    if not parts:
+        return None
+    if target.density is not None and not all(part.algorithm.ranks for part in parts):
+        return Goal(lambda p: p.density(), target.density, f"target.density={target.density:g}")
+    if target.params is not None:
+        anatomy = Anatomy(model)
+        words = f"target.params={target.params:g}"
+        share = target.params / anatomy.parameters
+        _must_shrink(words, share, f"the network has {anatomy.parameters:,} parameters")
+        return Goal(lambda p: anatomy.left(p).parameters / anatomy.parameters, share, words)
+    if target.speedup is not None or target.latency_ms is not None:
+        return _in_time(config, Anatomy(model), dense, lease)
+    return None
+
+
+def verdict(config: RunConfig, point: Point, parameters: int, density: float) -> str:
+    """One line: what was asked, what came out, and whether that is within 3 %. "" without one.
+
+    parameters: of the dense network; density: of the parts that are pruned.
+    """
+    target, cell = config.target, cell_of(config, point.latency)
+    asked, got, unit = next(
+        (
+            found
+            for found in (
+                (target.density, density, ""),
+                (target.params, point.density.model * parameters, ""),
+                (target.speedup, cell.speedup, "x"),
+                (target.latency_ms, cell.pruned_ms, " ms"),
+            )
+            if found[0] is not None
+        ),
+        (None, None, ""),
+    )
+    if not asked or not got:
+        return ""
+    off = abs(got / asked - 1)
+    low, high = (got * s / cell.speedup for s in (cell.speedup_low, cell.speedup_high))
+    if off <= CLOSE:
+        met = "met"
+    elif unit and low <= asked <= high:
+        met = f"met within the noise of the measurement ({low:.3g} to {high:.3g})"
+    else:
+        met = f"missed by {off:.0%}"
+    return f"target      {asked:,.4g}{unit} {met}: {got:,.4g}{unit}"
+
+
+def cell_of(config: RunConfig, latency: list[Latency]) -> Latency:
+    """The cell of the grid that the target is about: the first, unless it says another."""
+    asked = asked_cell(config)
+    return next((c for c in latency if (c.batch, c.length) == asked), latency[0])
+
+
+def asked_cell(config: RunConfig) -> tuple[int, int]:
+    batch, length = config.measure.grid[0]
+    return config.target.batch or batch, config.target.length or length
+
+
+def _must_shrink(words: str, share: float, found: str) -> None:
+    if share >= 1:
+        raise ConfigError(f"{words} is met before pruning: {found}")
+
+
+def _in_time(config: RunConfig, anatomy: Anatomy, dense: PreTrainedModel, lease: Lease) -> Goal:
+    target, trial = config.target, _Trial(config, dense, lease)
+    time = Time(anatomy, trial)
+    if target.speedup is not None:
+        share, words = 1 / target.speedup, f"target.speedup={target.speedup:g}"
+    else:
+        assert target.latency_ms is not None
+        share, words = (
+            target.latency_ms / trial.dense_ms,
+            f"target.latency_ms={target.latency_ms:g}",
+        )
+    _must_shrink(words, share, f"the dense network takes {trial.dense_ms:.3g} ms")
+    return Goal(time, share, words, time.correct)
+
+
+@dataclass
+class _Trial:
+    """Measures networks of given shapes against the dense one."""
+
+    config: RunConfig
+    dense: PreTrainedModel
+    lease: Lease
+    dense_ms: float = 0.0  # as last measured
+
+    def share(self, heads: list[int], widths: list[int]) -> float:
+        """Time of a network of that shape / time of the dense one."""
+        small = copy.deepcopy(self.dense)
+        checkpoint.reshape(small, checkpoint.Shape(heads, widths))
+        if self.config.swap.nonorm:
+            replace_norms(small)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        small.to(device), self.dense.to(device)  # type: ignore[arg-type]
+        batch, length = asked_cell(self.config)
+        rounds = self.config.measure.rounds
+        with self.lease.exclusive():
+            cell = measure.latency(self.dense, small, batch, length, rounds)
+        self.dense_ms = cell.dense_ms
+        return 1 / cell.speedup
+
+
+class Time:
+    """Predicted time of what would be left / time of the dense network."""
+
+    def __init__(self, anatomy: Anatomy, trial: _Trial) -> None:
+        self.anatomy, self.trial = anatomy, trial
+        self.factor = 1.0
+        seen = [(1.0, 1.0, 1.0)]
+        for heads, neurons in SHARES:
+            left = self._shape(heads, neurons)
+            seen.append((*self._shares(left), trial.share(left.heads, left.widths)))
+        table = torch.tensor(seen, dtype=torch.float64)
+        ones = torch.ones(len(seen), 1, dtype=torch.float64)
+        # Relative errors count the same for fast and slow networks.
+        rows = torch.cat([ones, table[:, :2]], 1) / table[:, 2:]
+        self.plane = torch.linalg.lstsq(rows, ones).solution[:, 0].tolist()
+
+    def __call__(self, pruner: Pruner) -> float:
+        heads, neurons = self._shares(self.anatomy.left(pruner))
+        fixed, by_heads, by_neurons = self.plane
+        return self.factor * float(fixed + by_heads * heads + by_neurons * neurons)
+
+    def correct(self, pruner: Pruner) -> None:
+        """Measure a network of the shape that the masks have now, and agree with it."""
+        pruner.remask(evaluation=True)
+        left = self.anatomy.left(pruner)
+        self.factor *= self.trial.share(left.heads, left.widths) / self(pruner)
+        pruner.apply()
+
+    def _shape(self, heads: float, neurons: float) -> Left:
+        dense, groups = self.anatomy.dense, [a.group for a in self.anatomy.found.attention]
+        return Left(
+            [round(heads * n / g) * g for n, g in zip(dense.heads, groups, strict=True)],
+            [round(neurons * n) for n in dense.widths],
+            0,
+        )
+
+    def _shares(self, left: Left) -> tuple[float, float]:
+        dense = self.anatomy.dense
+        heads = sum(left.heads) / max(1, sum(dense.heads))
+        return heads, sum(left.widths) / max(1, sum(dense.widths))

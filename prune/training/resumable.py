@@ -1,0 +1,123 @@
+"""RunTrainer: the trainer of a run. It continues from its last checkpoint, bit for bit.
+
+What moves during a training is saved: full weights and scores (the pruner's), the model's buffers,
+the optimizer, the schedule, every random generator, and the loss since the last line of the log.
+The order of the examples is a function of seed and epoch.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from prune.errors import StoreError, TrainingError
+from prune.training.checkpoints import Checkpoint, Checkpoints
+from prune.training.stops import Stops
+from prune.training.trainer import PRUNER_FILE, SparseTrainer
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+@final
+class RunTrainer(SparseTrainer):
+    """`checkpoints`: those of this phase. `clock`: seconds that the run has taken.
+
+    `warn` is told what did not work and does not matter much.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        checkpoints: Checkpoints,
+        clock: Callable[[], float],
+        warn: Callable[[str], None],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.network: nn.Module = kwargs["model"]
+        self.checkpoints, self.clock, self.warn = checkpoints, clock, warn
+
+    def go_on(self, found: Checkpoint | None) -> None:
+        """Train from `found`, or from the start. Ctrl-C and SIGTERM leave a checkpoint behind."""
+        if found and found.finished:
+            self._take(found)
+            return
+        with Stops() as stops:
+            self.add_callback(Saver(self, stops, found))
+            try:
+                self.train(resume_from_checkpoint=str(found.path) if found else None)
+            except TrainingError:  # it would end the same way again
+                self.checkpoints.clear()
+                raise
+            self._keep(self._write_finished, finished=True)
+            stops.heed()
+
+    def _take(self, found: Checkpoint) -> None:
+        """Be as after the training that `found` is the end of."""
+        self.state.global_step = found.step
+        self.state.max_steps = found.steps
+        self.create_optimizer()
+        self._load_from_checkpoint(str(found.path))
+        self.pruner.load_state_dict(load_file(found.path / PRUNER_FILE))
+
+    # -- what the Trainer calls ------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._keep(self._write)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(self.network, Path(resume_from_checkpoint) / WEIGHTS_FILE)
+
+    # --------------------------------------------------------------------------------------------
+
+    def _keep(self, write: Callable[[Path], None], finished: bool = False) -> None:
+        state = Checkpoint(
+            self.state.global_step,
+            self.state.max_steps,
+            self.clock(),
+            self._tr_loss.item(),
+            self._globalstep_last_logged,
+            finished,
+        )
+        try:
+            self.checkpoints.write(state, write)
+        except StoreError as error:  # the training is worth more than its checkpoint
+            self.warn(f"no checkpoint at step {state.step}: {error}")
+
+    def _write(self, folder: Path) -> None:
+        save_model(self.network, str(folder / WEIGHTS_FILE))
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_scaler(str(folder))
+        self._save_rng_state(str(folder))
+        self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+
+    def _write_finished(self, folder: Path) -> None:
+        save_model(self.network, str(folder / WEIGHTS_FILE))
+        state = {name: tensor.contiguous() for name, tensor in self.pruner.state_dict().items()}
+        save_file(state, folder / PRUNER_FILE)
+
+
+class Saver(TrainerCallback):
+    """Asks for a checkpoint when one is due, or when the process was told to stop; then stops."""
+
+    def __init__(self, trainer: RunTrainer, stops: Stops, found: Checkpoint | None) -> None:
+        self.trainer, self.stops, self.found = trainer, stops, found
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        if self.found:  # the next line of the log is the mean since the last one, as ever
+            self.trainer._tr_loss.fill_(self.found.loss)
+            self.trainer._globalstep_last_logged = self.found.logged
+
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if state.global_step < state.max_steps:
+            control.should_save = self.stops.asked or self.trainer.checkpoints.due()
+        return control
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        self.stops.heed()
