@@ -12,6 +12,7 @@ from typing import Any
 from prune.errors import StoreError
 
 FORMAT = 1  # of result.json
+PUBLISHED = "published"  # key of Record.lineage: the file this was imported from
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class Latency:
     speedup_low: float  # 95 % bootstrap interval of that median
     speedup_high: float
     rounds: int
+    dtype: str = "fp32"
+    padded: bool = True  # False: batches of real lengths, each as long as its longest input
+    device: str = ""  # its name
+    threads: int = 0  # of the processor
+    clock_mhz: float = 0.0  # of the device, when the measurement ended; 0: it does not say
+    sha256: str = ""  # of the weights that were timed; empty: those of the point
 
 
 @dataclass(frozen=True)
@@ -54,22 +61,31 @@ class Point:
     widths: list[int] = field(default_factory=list)  # FFN neurons left in each layer
     logit_difference: float = 0.0  # largest, small model against masked model, fp32
 
-    def problems(self) -> list[str]:
-        """Why this is no evidence: a number that is missing, not finite or out of range."""
+    def problems(self, published: bool = False) -> list[str]:
+        """Why this is no evidence: a number that is missing, not finite or out of range.
+
+        What others published has neither an artifact of ours nor its size, and a larger network is
+        measured against the usual dense one.
+        """
         found = []
         if not self.quality:
             found.append("no quality was measured")
         if not self.latency:
             found.append("no latency was measured")
-        if len(self.sha256) != 64:
+        if len(self.sha256) != 64 and not published:
             found.append("the artifact has no hash")
-        if self.size_mb <= 0:
+        if self.size_mb <= 0 and not published:
             found.append(f"size_mb={self.size_mb}")
         for name, value in dataclasses.asdict(self.density).items():
-            if not 0 <= value <= 1:
+            if value < 0 or (value > 1 and not published):
                 found.append(f"density.{name}={value}")
         numbers = dict(self.quality)
         for cell in self.latency:
+            if cell.sha256 not in ("", self.sha256):
+                found.append(
+                    f"latency {cell.batch}x{cell.length} {cell.runtime} is of other weights than "
+                    "its quality"
+                )
             numbers[f"latency {cell.batch}x{cell.length}"] = cell.speedup
         found += [f"{name}={value}" for name, value in numbers.items() if not math.isfinite(value)]
         return found
@@ -97,6 +113,11 @@ class Record:
     steps: int = 0
     error: str = ""  # one line
     path: str = ""  # run folder, as the store found it; not part of result.json
+
+    @property
+    def published(self) -> bool:
+        """Whether others measured this and published it: no run of ours, and no artifact."""
+        return PUBLISHED in self.lineage
 
 
 def to_json(record: Record) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """The schema of the index, step by step, by alembic. `upgrade` brings any database up to HEAD.
 
 Add a step: a file in `versions/` with the next number, its number below, and the tables in
-`prune/store/index.py` changed to match (a test compares them).
+`prune/store/tables.py` changed to match (a test compares them).
 """
 
 from sqlalchemy import Connection, inspect, text
 
 from prune.errors import StoreError
 
-REVISIONS = ("0001",)  # oldest first
+REVISIONS = ("0001", "0002")  # oldest first
 HEAD = REVISIONS[-1]
 # Not alembic's usual name: Optuna keeps its own under that one, and may share the database.
 VERSION_TABLE = "prune_schema"

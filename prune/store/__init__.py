@@ -20,14 +20,16 @@ from prune.config import RunConfig, as_dict, run_id
 from prune.errors import Stopped, StoreError
 from prune.records import Record, from_json
 from prune.store import reading
+from prune.store.adopting import adopt
 from prune.store.checks import misfits
 from prune.store.files import storing
 from prune.store.folder import RunFolder
 from prune.store.index import CHUNK, Index
 from prune.store.lock import held, holder
+from prune.store.overview import Overview, foreign
 from prune.store.tables import Entry
 
-__all__ = ["Rebuilt", "RunFolder", "Store"]
+__all__ = ["Overview", "Rebuilt", "RunFolder", "Store"]
 
 MIN_PREFIX = 4  # hex digits that name a run
 
@@ -89,6 +91,16 @@ class Store:
         finally:
             self._refresh(path)
 
+    def adopt(self, records: Sequence[Record]) -> list[str]:
+        """Give results that others published a run folder each: `new`, `changed` or `same`.
+
+        The folder is all there is of such a run, so `rebuild` keeps it. Raises StoreError, and
+        writes none of them, if a record is no evidence or its folder is that of a run of ours.
+        """
+        found = adopt(self.root, records)
+        self._reconcile()
+        return found
+
     def done(self, run_id: str) -> Record | None:
         """The finished run of this id, from its folder in any group."""
         for path in self._paths(run_id):
@@ -117,13 +129,18 @@ class Store:
         rows = self._index.contents(group_name=group, task=task, status=status)
         return [from_json(json.loads(content), str(self.root / run)) for run, content in rows]
 
+    def overview(self) -> Overview:
+        """All runs as columns, for reports; as of now."""
+        self._reconcile()
+        return Overview(self.root, self._index)
+
     def rebuild(self) -> Rebuilt:
         """Make the index again from the folders."""
         self._index.clear()
         self._reconcile()
         broken = self._index.contents(status="broken")
         skipped = [f"{self.root / run}: {json.loads(content)['error']}" for run, content in broken]
-        return Rebuilt(len(self._index.stamps()) - len(broken), skipped + sorted(self._foreign()))
+        return Rebuilt(len(self._index.stamps()) - len(broken), skipped + foreign(self.root))
 
     def remove(self, run_id: str) -> None:
         """Delete a run: `ID`, or `GROUP/ID` for one of several folders. Refuses a running one."""
@@ -175,10 +192,9 @@ class Store:
         """Bring the index up to date with the folders: new, changed and vanished ones."""
         known = self._index.stamps(group)  # before the folders: a run made meanwhile is not dropped
         changed: list[Entry] = []
-        for path in reading.folders(self.root, group):
-            stamp = reading.stamp(path)
-            if known.pop(reading.key(path), None) != stamp:
-                changed.append(_entry(path, stamp))
+        for run, stamp in reading.stamps(self.root, group):
+            if known.pop(run, None) != stamp:
+                changed.append(_entry(self.root / run, stamp))
             if len(changed) >= CHUNK:
                 self._index.put(changed)
                 changed.clear()
@@ -190,14 +206,6 @@ class Store:
         # The folder is the truth: what the index misses now, the next reader brings in.
         with contextlib.suppress(StoreError):
             self._index.put([_entry(path, reading.stamp(path))])
-
-    def _foreign(self) -> Iterator[str]:
-        """Folders that hold a result but are not named as a run: copies, say."""
-        for group in reading.folder_names(self.root):
-            for name in reading.folder_names(self.root / group):
-                path = self.root / group / name
-                if not reading.is_run_id(name) and (path / reading.RESULT).exists():
-                    yield f"{path}: not a run folder"
 
 
 def _entry(path: Path, stamp: str) -> Entry:

@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import hashlib
 import math
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from prune.records import Record
+from prune.records import Point, Record
 
 LARGEST = 2**63 - 1  # what a database holds
+WEIGHTS = "model.safetensors"  # of an artifact
 
 
 def evidence_problems(record: Record, run_id: str) -> list[str]:
@@ -23,7 +26,33 @@ def evidence_problems(record: Record, run_id: str) -> list[str]:
         problems.append(f"its status is {record.status!r}, not done or failed")
     if record.status == "done" and not record.points:
         problems.append("it has no point: nothing was measured")
-    return problems + [f"{p.stage}: {text}" for p in record.points for text in p.problems()]
+    return problems + [
+        f"{p.stage}: {text}" for p in record.points for text in p.problems(record.published)
+    ]
+
+
+def artifact_problems(record: Record, folder: Path) -> list[str]:
+    """Why the points of a run are no evidence about what is saved in its `folder`.
+
+    Quality, density, size and latency are of the weights with that hash, and these must be there.
+    """
+    return [f"{p.stage}: {text}" for p in record.points for text in _artifact(p, folder)]
+
+
+def _artifact(point: Point, folder: Path) -> Iterator[str]:
+    file = folder / point.artifact / WEIGHTS
+    if point.artifact in ("", "..") or Path(point.artifact).name != point.artifact:
+        yield f"artifact={point.artifact!r} is no folder of the run"
+    elif not file.is_file():
+        yield f"{point.artifact}/{WEIGHTS} is not there: what was measured is not saved"
+    else:
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != point.sha256:
+            yield f"{point.artifact}/{WEIGHTS} is not what was measured (another hash)"
+        size = file.stat().st_size / 1e6
+        if abs(point.size_mb - size) > 1e-3 * size:
+            yield f"size_mb={point.size_mb:.4g}, and {point.artifact}/{WEIGHTS} has {size:.4g}"
 
 
 def misfits(value: Any, hint: Any = Any, name: str = "") -> Iterator[str]:

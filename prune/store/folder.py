@@ -16,7 +16,7 @@ from prune.config import RunConfig, as_dict
 from prune.errors import PruneError, StoreError
 from prune.records import Record, to_json
 from prune.store import reading
-from prune.store.checks import evidence_problems
+from prune.store.checks import artifact_problems, evidence_problems
 from prune.store.environment import environment
 from prune.store.files import storing, write_atomic
 
@@ -24,13 +24,15 @@ from prune.store.files import storing, write_atomic
 class RunFolder:
     """A run that this process holds. Made by `Store.open_run`.
 
-    `path` is the folder, `run_id` its name, `model_dir` where the saved model goes.
+    `path` is the folder, `run_id` its name, `model_dir` where the saved model goes, `checkpoints`
+    where what an interrupted run needs is kept until it is done.
     """
 
     def __init__(
         self, path: Path, config: RunConfig, overrides: Sequence[str], index: Callable[[], None]
     ) -> None:
         self.path, self.run_id, self.model_dir = path, path.name, path / "model"
+        self.checkpoints = path / "checkpoints"
         self.config, self.overrides = config, list(overrides)
         self.recorded = False
         self._index = index
@@ -52,10 +54,31 @@ class RunFolder:
         write_atomic(self.path / reading.CONFIG, _yaml(as_dict(self.config)))
         self._index()
 
+    def elapsed(self) -> float:
+        """Seconds that the run has taken, those of the attempts it goes on from among them."""
+        return round(time.monotonic() - self._began, 3)
+
+    def resume(self, step: int, seconds: float) -> None:
+        """Go on from `step`, which took `seconds`: the metrics up to it are those of this run."""
+        self._began = time.monotonic() - seconds
+        self.reached(step)
+        earlier = sorted(self.path.glob("metrics.*.jsonl"), key=lambda p: int(p.name.split(".")[1]))
+        lines: dict[float, str] = {}  # by step: an attempt may have died before it had them again
+        for file in earlier:
+            lines |= reading.lines_until(file, step)
+        write_atomic(self.path / reading.METRICS, "".join(lines[at] for at in sorted(lines)))
+
+    def reached(self, step: int) -> None:
+        """So many steps are done, whether or not there is a line of them."""
+        self._steps = max(self._steps, step)
+
+    def drop_checkpoints(self) -> None:
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     def log(self, step: int, **values: float) -> None:
         """Append a line to metrics.jsonl: step, seconds since the start, `values`."""
-        self._steps = max(self._steps, step)
-        elapsed = round(time.monotonic() - self._began, 3)
+        self.reached(step)
+        elapsed = self.elapsed()
         # JSON has no NaN: a loss that is not finite is the trainer's to report.
         finite = {name: float(v) for name, v in values.items() if math.isfinite(v)}
         line = json.dumps({"step": step, "elapsed_s": elapsed, **finite})
@@ -65,9 +88,10 @@ class RunFolder:
     def finish(self, record: Record) -> Record:
         """Record the outcome: result.json last and atomic, then the index.
 
-        Raises StoreError, and records nothing, if a number is missing or not finite.
+        Raises StoreError, and records nothing, if a number is missing or not finite, or if a point
+        is not about the weights that lie in this folder.
         """
-        problems = evidence_problems(record, self.run_id)
+        problems = evidence_problems(record, self.run_id) or artifact_problems(record, self.path)
         if record.status == "failed":
             problems.append("it failed: that is for `fail` to record")
         if problems:
@@ -85,7 +109,7 @@ class RunFolder:
             config=as_dict(self.config),
             overrides=self.overrides,
             started=self._started,
-            seconds=round(time.monotonic() - self._began, 3),
+            seconds=self.elapsed(),
             steps=self._steps,
             **found,
         )
@@ -98,8 +122,7 @@ class RunFolder:
     def _record(self, record: Record) -> Record:
         group = self.path.parent.name
         record = dataclasses.replace(record, group=group, path=str(self.path))
-        text = json.dumps(to_json(record), indent=1, allow_nan=False)
-        write_atomic(self.path / reading.RESULT, text + "\n")
+        write_atomic(self.path / reading.RESULT, result_text(record))
         self.recorded = True
         self._index()
         return record
@@ -120,6 +143,11 @@ class RunFolder:
                 number += 1
             if metrics.exists():
                 metrics.rename(aside)
+
+
+def result_text(record: Record) -> str:
+    """What stands in result.json."""
+    return json.dumps(to_json(record), indent=1, allow_nan=False) + "\n"
 
 
 def one_line(error: BaseException) -> str:

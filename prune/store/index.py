@@ -20,6 +20,7 @@ from prune.store.tables import Entry, metric_rows, metrics, point_rows, points, 
 ADVICE = {  # a word of the database's message -> what to do
     "locked": "another process has been writing for a minute: run the same command again",
     "full": "free some space there, then run the same command again",
+    "connection": "start that server, or set PRUNE_DB to another database",
     "readonly": "set PRUNE_DB to a file you can write to",
     "unable to open": "set PRUNE_DB to a file you can write to",
     "disk I/O": "check that disk",
@@ -51,7 +52,7 @@ class Index:
         if group is not None:
             query = query.where(runs.c.group_name == group)
         with self._one_line(self.shown), self.engine.connect() as connection:
-            return {run: stamp for run, stamp in connection.execute(query)}
+            return dict(map(tuple, connection.execute(query).all()))
 
     def contents(self, **filters: str | None) -> list[tuple[str, str]]:
         """Folder and JSON of every run that matches, oldest first."""
@@ -61,6 +62,40 @@ class Index:
                 query = query.where(runs.c[column] == value)
         with self._one_line(self.shown), self.engine.connect() as connection:
             return [(run, content) for run, content in connection.execute(query)]
+
+    def columns(self, run: Sequence[str], point: Sequence[str]) -> list[tuple[Any, ...]]:
+        """A row for each point: its folder, these columns of its run, these of its own."""
+        wanted = [runs.c.run, *(runs.c[name] for name in run), *(points.c[name] for name in point)]
+        query = sa.select(*wanted).join_from(points, runs)
+        query = query.order_by(runs.c.started, runs.c.run, points.c.position)
+        with self._one_line(self.shown), self.engine.connect() as connection:
+            return connection.execute(query).all()  # type: ignore[return-value]
+
+    def states(self) -> list[tuple[str, str, str]]:
+        """Folder, status and error of every run without a point."""
+        query = sa.select(runs.c.run, runs.c.status, runs.c.error).order_by(runs.c.run)
+        query = query.where(~sa.exists().where(points.c.run == runs.c.run))
+        with self._one_line(self.shown), self.engine.connect() as connection:
+            return [(run, status, error) for run, status, error in connection.execute(query)]
+
+    def shapes(self, names: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+        """Folder, position and JSON of every point of these runs."""
+        with self._one_line(self.shown), self.engine.connect() as connection:
+            for start in range(0, len(names), CHUNK):
+                query = sa.select(points.c.run, points.c.position, points.c.content)
+                query = query.where(points.c.run.in_(names[start : start + CHUNK]))
+                for run, position, content in connection.execute(query).all():
+                    yield run, int(position), content
+
+    def series(self, names: Sequence[str]) -> Iterator[tuple[str, int, str, float]]:
+        """Folder, step, name and value of every metric of these runs, in the order of the lines."""
+        with self._one_line(self.shown), self.engine.connect() as connection:
+            for start in range(0, len(names), CHUNK):
+                some = names[start : start + CHUNK]
+                query = sa.select(metrics.c.run, metrics.c.step, metrics.c.name, metrics.c.value)
+                query = query.where(metrics.c.run.in_(some)).order_by(metrics.c.run, metrics.c.line)
+                for run, step, name, value in connection.execute(query).all():
+                    yield run, int(step), name, float(value)
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Add these runs, or replace what was known of them."""
@@ -91,11 +126,11 @@ class Index:
                 connection.execute(sa.delete(table).where(table.c.run.in_(some)))
 
     def _engine(self) -> sa.Engine:
+        # No pool: a connection must not be carried into a forked worker, nor outlive its server.
         if not self.sqlite:
-            return sa.create_engine(self.url, pool_pre_ping=True)
+            return sa.create_engine(self.url, poolclass=sa.NullPool)
         if self.file is None:
             return sa.create_engine(self.url)
-        # No pool: a connection must not be carried into a forked worker.
         engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_S}, poolclass=sa.NullPool)
         sa.event.listen(engine, "connect", _fast)
         return engine
@@ -161,7 +196,7 @@ def _fast(connection: Any, record: object) -> None:
 def explain(url: str, error: Exception) -> str:
     """One line: which database, what it said, what to do."""
     if isinstance(error, ImportError):
-        return f"the index {url} needs a driver ({error}): pip install 'psycopg[binary]'"
+        return f"the index {url} needs a driver ({error}): pip install 'prune[postgres]'"
     text = " ".join(str(getattr(error, "orig", None) or error).split())
     advice = next((a for word, a in ADVICE.items() if word in text), "check PRUNE_DB")
     return f"the index {url} cannot be used: {text}; {advice}"

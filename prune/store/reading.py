@@ -17,6 +17,7 @@ from prune.store.lock import holder
 
 RESULT, CONFIG, OVERRIDES = "result.json", "config.yaml", "overrides.yaml"
 ENVIRONMENT, METRICS = "env.json", "metrics.jsonl"
+_RUN_ID = re.compile(r"[0-9a-f]{8}")
 TAIL_BYTES = 65536  # longer than any line of metrics.jsonl
 
 
@@ -38,7 +39,7 @@ def folder_names(folder: Path) -> list[str]:
 
 
 def is_run_id(name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{8}", name) is not None
+    return _RUN_ID.fullmatch(name) is not None
 
 
 def key(path: Path) -> str:
@@ -57,7 +58,18 @@ def stamp(path: Path) -> str:
     return f"{status} {_file_stamp(path / CONFIG)}"
 
 
-def _file_stamp(path: Path) -> str:
+def stamps(root: Path, group: str | None = None) -> Iterator[tuple[str, str]]:
+    """`GROUP/ID` and `stamp` of every run folder below `root`.
+
+    By names: making a Path of each costs more than looking at a hundred thousand folders.
+    """
+    for name in [group] if group is not None else sorted(folder_names(root)):
+        for run_id in sorted(filter(is_run_id, folder_names(root / name))):
+            found = _file_stamp(f"{root}/{name}/{run_id}/{RESULT}")
+            yield f"{name}/{run_id}", found or stamp(root / name / run_id)
+
+
+def _file_stamp(path: Path | str) -> str:
     try:
         found = os.stat(path)
     except OSError:
@@ -160,6 +172,12 @@ def metric_lines(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
                     yield number, values
     except FileNotFoundError:
         return
+
+
+def lines_until(file: Path, step: int) -> dict[float, str]:
+    """Step -> line, of the complete lines of an older metrics file up to `step`."""
+    found = ((_metrics(line), line) for line in file.read_bytes().splitlines(keepends=True))
+    return {v["step"]: line.decode() for v, line in found if "step" in v and v["step"] <= step}
 
 
 def last_metrics(path: Path) -> dict[str, float] | None:

@@ -8,11 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from prune.records import Record, to_json
+from prune.store.flat import HEADLINE, clean, point_columns, run_columns
 
 metadata = sa.MetaData()
-# What a point keeps of its first latency.
-HEADLINE = ["batch", "length", "runtime", "dense_ms", "pruned_ms"]
-HEADLINE += ["speedup", "speedup_low", "speedup_high"]
 
 
 def _text(name: str, nullable: bool = False, **options: Any) -> sa.Column[str]:
@@ -50,7 +48,12 @@ runs = sa.Table(
     _whole("steps"),
     sa.Column("error", sa.Text, nullable=False),
     _text("stamp"),  # of the folder, when it was read
-    sa.Column("content", sa.Text, nullable=False),  # the Record as JSON
+    *(sa.Column(name, sa.Text) for name in ("recipe", "command")),
+    *(_text(name, nullable=True) for name in ("variant", "published")),
+    *(_number(name, nullable=True) for name in ("penalty", "target_density", "epochs")),
+    *(_number(name, nullable=True) for name in ("ramp_epochs", "reference")),
+    # The Record as JSON. Last: what comes after so long a column is slow to read.
+    sa.Column("content", sa.Text, nullable=False, server_default="{}"),
 )
 points = sa.Table(
     "points",
@@ -66,7 +69,10 @@ points = sa.Table(
     _text("runtime", nullable=True),
     *(_number(name, nullable=True) for name in HEADLINE[3:]),
     _text("sha256"),
-    sa.Column("content", sa.Text, nullable=False),
+    *(_whole(name, nullable=True) for name in ("heads", "neurons")),
+    _text("artifact", nullable=True),
+    *(sa.Column(name, sa.Text) for name in ("qualities", "cells")),
+    sa.Column("content", sa.Text, nullable=False, server_default="{}"),
 )
 metrics = sa.Table(
     "metrics",
@@ -91,25 +97,17 @@ class Entry:
 
 def run_row(entry: Entry) -> dict[str, Any]:
     record, config = entry.record, entry.record.config
-    parts = {part: _setting(config, part, "name") for part in ("model", "teacher")}
+    parts: dict[str, str | None] = {}
     for part in ("attention", "ffn"):
         parts[part] = _setting(config, part, "name")
         parts[f"{part}_algorithm"] = _setting(config, part, "algorithm")
-    seed = config.get("seed")
     return {
         "run": entry.run,
-        "run_id": record.run_id,
-        "group_name": record.group,
         "status": record.status,
-        "experiment": _clean(record.experiment),
-        "task": _clean(record.task),
-        "metric": _clean(record.metric),
+        **run_columns(record),
         **parts,
-        "seed": seed if isinstance(seed, int) else None,
-        "started": _clean(record.started),
-        "seconds": record.seconds,
-        "steps": record.steps,
-        "error": _clean(record.error),
+        "started": clean(record.started),
+        "error": clean(record.error),
         "stamp": entry.stamp,
         "content": json.dumps(to_json(record)),
     }
@@ -117,19 +115,8 @@ def run_row(entry: Entry) -> dict[str, Any]:
 
 def point_rows(entry: Entry) -> Iterator[dict[str, Any]]:
     for position, point in enumerate(entry.record.points):
-        headline = asdict(point.latency[0])
-        yield {
-            "run": entry.run,
-            "position": position,
-            "stage": _clean(point.stage),
-            "quality": point.quality.get(entry.record.metric),
-            **{f"density_{name}": value for name, value in asdict(point.density).items()},
-            "size_mb": point.size_mb,
-            "dense_size_mb": point.dense_size_mb,
-            **{name: headline[name] for name in HEADLINE},
-            "sha256": _clean(point.sha256),
-            "content": json.dumps(asdict(point)),
-        }
+        content = json.dumps(asdict(point))
+        yield {"run": entry.run, **point_columns(entry.record, position), "content": content}
 
 
 def metric_rows(entry: Entry) -> Iterator[dict[str, Any]]:
@@ -137,16 +124,11 @@ def metric_rows(entry: Entry) -> Iterator[dict[str, Any]]:
         step = int(values.get("step", 0))
         for name, value in values.items():
             if name != "step":
-                row = {"run": entry.run, "line": line, "name": _clean(name)}
+                row = {"run": entry.run, "line": line, "name": clean(name)}
                 yield {**row, "step": step, "value": value}
 
 
 def _setting(config: dict[str, Any], part: str, name: str) -> str | None:
     section = config.get(part)
     value = section.get(name) if isinstance(section, dict) else None
-    return _clean(value) if isinstance(value, str) else None
-
-
-def _clean(text: str) -> str:
-    """What every database takes as text: an argument of the shell may hold stray bytes."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+    return clean(value) if isinstance(value, str) else None

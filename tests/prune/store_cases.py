@@ -1,6 +1,7 @@
 """Runs to put into a store, and processes that use one."""
 
 import dataclasses
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from typing import Any
 
 from prune.config import RunConfig, as_dict, run_id
 from prune.records import Density, Latency, Point, Record
-from prune.store import Store
+from prune.store import RunFolder, Store
 
 ROOT = Path(__file__).parents[2]
+SIZE = 14_900_000  # bytes of the weights, all zero
+SHA256 = hashlib.sha256(bytes(SIZE)).hexdigest()
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 
 
@@ -25,11 +28,11 @@ def point(**changes: Any) -> Point:
         stage="pruned",
         quality={"f1": 58.9, "exact_match": 50.1},
         density=Density(0.31, 0.37, 0.5),
-        size_mb=14.9,
+        size_mb=SIZE / 1e6,
         dense_size_mb=31.2,
         latency=[cell, dataclasses.replace(cell, batch=1)],
         artifact="model",
-        sha256="ab" * 32,
+        sha256=SHA256,
         heads=[5, 7],
         widths=[300, 389],
         logit_difference=3e-6,
@@ -57,12 +60,20 @@ def record(asked: RunConfig, **changes: Any) -> Record:
     return dataclasses.replace(whole, **changes)
 
 
+def saved(folder: RunFolder, size: int = SIZE) -> None:
+    """The weights that `point` is about."""
+    folder.model_dir.mkdir(exist_ok=True)
+    with (folder.model_dir / "model.safetensors").open("wb") as file:
+        file.truncate(size)
+
+
 def finished(store: Store, seed: int = 0, group: str = "single", **changes: Any) -> Record:
     """A run that went well."""
     asked = config(seed, group)
     with store.open_run(asked, ["+experiment=toy", f"seed={seed}"]) as folder:
         folder.log(10, loss=2.5)
         folder.log(20, loss=1.5, f1=58.9)
+        saved(folder)
         return folder.finish(record(asked, **changes))
 
 
@@ -89,7 +100,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from prune.config import RunConfig
-from prune.store import Store
+from prune.store import RunFolder, Store
 with Store(Path(sys.argv[1])).open_run(RunConfig(), ["seed=0"]) as folder:
     folder.log(1, loss=3.0)
     folder.log(2, loss=2.0)

@@ -12,6 +12,7 @@ from store_cases import config, finished, interrupted
 from prune import cli, compose
 from prune.choices import ALGORITHMS
 from prune.commands import painted, table
+from prune.migrations import HEAD
 from prune.store import Store
 
 Prune = Callable[..., str]
@@ -108,7 +109,7 @@ def test_a_broken_run_can_be_removed(prune: Prune) -> None:
 def test_db(prune: Prune, runs: Path) -> None:
     store = fill()
     assert prune("db path") == f"{runs / 'index.db'}\n"
-    assert prune("db upgrade") == f"schema 0001: {runs / 'index.db'}\n"
+    assert prune("db upgrade") == f"schema {HEAD}: {runs / 'index.db'}\n"
     (Path(store.records()[0].path) / "result.json").write_text("{")
     (runs / "single" / "logs").mkdir()
     (runs / "single" / "copy").mkdir()

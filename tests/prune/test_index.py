@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_cases import config, end, finished, holding, interrupted, python, record
+from store_cases import config, end, finished, holding, interrupted, python, record, saved
 
 from prune.errors import StoreError
 from prune.records import to_json
@@ -189,7 +189,7 @@ def test_a_database_from_a_newer_schema(store: Store, runs: Path) -> None:
     with sqlite3.connect(runs / "index.db") as connection:
         connection.execute("UPDATE prune_schema SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StoreError, match="schema 9999, this prune knows 0001: upgrade prune"):
+    with pytest.raises(StoreError, match="schema 9999, this prune knows 0002: upgrade prune"):
         Store()
 
 
@@ -315,12 +315,13 @@ def test_a_full_disk(small_disk: Path) -> None:
     (small_disk / "filler").unlink()
     store = Store(small_disk / "runs")
     with pytest.raises(StoreError) as caught, store.open_run(config(), []) as folder:
+        saved(folder)
         fill(small_disk)
         folder.finish(record(config()))
     text = str(caught.value)
     assert "result.json: No space left" in text and len(text.splitlines()) == 1
     assert {p.name for p in folder.path.iterdir()} == {
-        "lock", "env.json", "overrides.yaml", "config.yaml",
+        "lock", "env.json", "overrides.yaml", "config.yaml", "model",
     }  # fmt: skip
     with pytest.raises(StoreError, match="space"), store.open_run(config(seed=1), []):
         pass

@@ -1,5 +1,6 @@
 """One run folder through its life: opened, killed, failed, finished, opened again."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -10,7 +11,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from store_cases import config, end, finished, holding, interrupted, point, python, record
+from store_cases import (
+    SHA256,
+    SIZE,
+    config,
+    end,
+    finished,
+    holding,
+    interrupted,
+    point,
+    python,
+    record,
+    saved,
+)
 
 from prune.config import RunConfig, TrainConfig, as_dict, run_id
 from prune.errors import Stopped, StoreError
@@ -40,6 +53,7 @@ def test_a_run_from_open_to_done(store: Store, runs: Path) -> None:
         assert store.progress(folder.run_id) is None
         folder.log(10, loss=2.5)
         folder.log(20, loss=1.5)
+        saved(folder)
         done = folder.finish(record(asked))
     assert done == record(asked, path=str(folder.path))
     assert store.done(folder.run_id) == done
@@ -53,8 +67,8 @@ def test_a_run_from_open_to_done(store: Store, runs: Path) -> None:
 
 def test_what_the_folder_holds(store: Store) -> None:
     path = Path(finished(store, seed=4).path)
-    expected = {"config.yaml", "overrides.yaml", "env.json", "metrics.jsonl", "result.json", "lock"}
-    assert files(path) == expected
+    expected = {"config.yaml", "overrides.yaml", "env.json", "metrics.jsonl", "result.json"}
+    assert files(path) == expected | {"lock", "model"}
     assert yaml.safe_load((path / "config.yaml").read_text()) == as_dict(config(seed=4))
     assert yaml.safe_load((path / "overrides.yaml").read_text()) == ["+experiment=toy", "seed=4"]
     found = json.loads((path / "env.json").read_text())
@@ -67,6 +81,7 @@ def test_strange_words_survive(store: Store) -> None:
     overrides = ["model.name_or_path=/data/été \udc80", "a='b: #c'", "x=\n\ty", "~z", ""]
     with store.open_run(config(), overrides) as folder:
         assert store.find(folder.run_id).overrides == overrides
+        saved(folder)
         folder.finish(record(config(), overrides=overrides, experiment="\udc80\0"))
     assert store.records()[0].overrides == overrides
 
@@ -100,11 +115,42 @@ def test_a_finished_run_is_never_opened_again(store: Store) -> None:
 )
 def test_nothing_without_evidence_enters(store: Store, changes: object, problem: str) -> None:
     with store.open_run(config(), []) as folder:
+        saved(folder)
         with pytest.raises(StoreError, match=problem) as caught:
             folder.finish(record(config(), **changes))  # type: ignore[arg-type]
         assert str(caught.value).startswith(f"run {folder.run_id} has no evidence")
         assert not (folder.path / "result.json").exists()
         folder.finish(record(config()))
+
+
+OTHER = dataclasses.replace(point().latency[0], runtime="int8", sha256="cd" * 32)
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "problem"),
+    [
+        (None, {}, "model.safetensors is not there"),
+        (SIZE - 1, {}, "not what was measured"),
+        (SIZE, {"sha256": "ab" * 32}, "not what was measured"),
+        (SIZE, {"size_mb": 5.0}, "size_mb=5, and .* has 14.9"),
+        (SIZE, {"artifact": "../elsewhere"}, "no folder of the run"),
+        (SIZE, {"artifact": ""}, "no folder of the run"),
+        (SIZE, {"artifact": ".."}, "no folder of the run"),
+        (SIZE, {"latency": [point().latency[0], OTHER]}, "32x128 int8 is of other weights"),
+    ],
+)
+def test_a_point_about_another_artifact_does_not_enter(
+    store: Store, size: int | None, changes: dict[str, object], problem: str
+) -> None:
+    with store.open_run(config(), []) as folder:
+        if size is not None:
+            saved(folder, size)
+        with pytest.raises(StoreError, match=problem):
+            folder.finish(record(config(), points=[point(**changes)]))
+        assert not (folder.path / "result.json").exists()
+        saved(folder)
+        own = dataclasses.replace(OTHER, sha256=SHA256)
+        folder.finish(record(config(), points=[point(latency=[own])]))
 
 
 def test_a_configuration_that_json_cannot_hold_is_refused_before_training(store: Store) -> None:
@@ -145,6 +191,7 @@ def test_an_error_of_ours_is_recorded_in_its_own_words(store: Store) -> None:
 
 def test_an_exception_after_the_result_does_not_change_it(store: Store) -> None:
     with pytest.raises(OSError), store.open_run(config(), []) as folder:
+        saved(folder)
         folder.finish(record(config()))
         raise OSError("too late")
     assert store.find(folder.run_id).status == "done"
