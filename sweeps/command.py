@@ -14,15 +14,23 @@ from sweeps.plan import Plan, Trial, estimate, plan
 from sweeps.progress import duration, view
 
 HELP = """\
-Run every point of a grid as `prune train` in its own process, several at once. The same command
-resumes: what is finished is never trained again, what still runs is waited for.
+Run every point of a grid, or what a sampler asks for, as `prune train` in its own process, several
+at once. The same command resumes: what is finished is never trained again, what still runs is
+waited for.
 
 NAME is a file of conf/sweep:
 {sweeps}
 
 OVERRIDES are Hydra's. key=a,b or key=range(1,4) is an axis, key=value holds for every point; both
 win over the file's. Besides: slots=N runs at once, threads=N for each (without: the cores are
-shared out), max_retries=N for a run that failed, group=NAME for the folder below runs/.
+shared out), max_retries=N for a run that failed (1), timeout_s=N for one attempt, memory_mb=N of a
+GPU for each run (without: as the first run of its kind needs), warm=0 to start every run in a fresh
+interpreter, group=NAME for the folder below runs/.
+sampler=tpe (nsga2, random, qmc) with trials=N searches instead of taking all points; an axis may
+then be interval(low,high), int(interval(1,8)) or tag(log,interval(1e-5,1e-3)). It looks for
+objectives=[quality,speedup] under constraints=["drop <= 2"]; to choose from: quality, speedup,
+density, latency_ms, size_mb, drop. early_stop=on (off, or a margin as 0.2) ends what others beat
+clearly on the way. launcher=slurm (slurm.partition=NAME, ...) submits every run as a Slurm job.
 
 Ctrl-C: nothing new is started, what runs may finish; again: what runs is ended.
 """
@@ -35,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     if asked.name is None:
         raise UsageError(f"which sweep? (choices: {', '.join(space.names())})")
     planned = plan(space.read(asked.name, asked.overrides))
+    if asked.status:
+        return _status(planned, asked.json)
     finished = _finished()
     if asked.dry_run:
         done = {record.run_id for record in finished}
@@ -47,13 +57,24 @@ def main(argv: Sequence[str]) -> int:
 def _run(planned: Plan, header: str, asked: argparse.Namespace) -> int:
     # Late: a dry run answers before Optuna is there.
     from prune.store import Store
+    from sweeps.attempts import Attempts
     from sweeps.controller import Controller
-    from sweeps.executors.local import LocalExecutor
+    from sweeps.launcher import executor
 
     settings, store = planned.space.settings, Store()
-    executor = LocalExecutor(planned.slots, settings.get("threads"))
+    attempts = Attempts(
+        settings.get("max_retries", 1), settings.get("timeout_s"), settings.get("memory_mb")
+    )
+    warm = settings.get("warm", 1) and planned.total > planned.slots
+    started = executor(
+        planned.space.launcher,
+        planned.slots,
+        settings.get("threads"),
+        store.root / planned.group / "logs",
+        bool(warm),
+    )
     shown = view(asked.quiet or bool(os.environ.get("PRUNE_QUIET")))
-    controller = Controller(planned, store, executor, shown, settings.get("max_retries", 1))
+    controller = Controller(planned, store, started, shown, attempts)
     shown.event(header)
     try:
         outcome = controller.run()
@@ -64,6 +85,17 @@ def _run(planned: Plan, header: str, asked: argparse.Namespace) -> int:
     print(_json(outcome.as_dict()) if asked.json else f"{planned.space.name}: {outcome.line()}")
     if not asked.json:
         print("next: prune report --pareto")
+    return 0
+
+
+def _status(planned: Plan, as_json: bool) -> int:
+    from prune.store import Store
+    from sweeps.status import status
+
+    if not runs_dir().is_dir():
+        raise UsageError(f"{planned.space.name} was never run: there is no folder {runs_dir()}")
+    found = status(planned, Store())
+    print(_json(found.as_dict()) if as_json else "\n".join(found.lines()))
     return 0
 
 
@@ -79,9 +111,11 @@ def _header(planned: Plan, finished: Sequence[Record]) -> str:
     done = {record.run_id for record in finished}
     left = [t for t in [*planned.first, *planned.trials] if t.run_id not in done]
     words = [planned.space.name, f"{planned.size()} on {_many(planned.slots, 'slot')}"]
-    if count := sum(trial.run_id in done for trial in planned.trials):
+    count = sum(trial.run_id in done for trial in planned.trials)
+    if count:
         words.append(f"{count} done")
-    seconds, known = estimate(left, finished, planned.slots)
+    times = (planned.total - count) / max(1, len(planned.trials) - count)  # a search: it shows few
+    seconds, known = estimate(left, finished, planned.slots, times)
     if not left:
         words.append("nothing left to run")
     elif seconds is None:
@@ -94,10 +128,13 @@ def _header(planned: Plan, finished: Sequence[Record]) -> str:
 def _listing(planned: Plan, done: Collection[str]) -> str:
     """A line a run: its id, whether it is done, its command."""
     rows = [(trial, "first") for trial in planned.first] + [(t, "") for t in planned.trials]
-    return "\n".join(
+    lines = [
         f"  {trial.run_id}  {'done' if trial.run_id in done else word:<5}  {trial.command}"
         for trial, word in rows
-    )
+    ]
+    if (more := planned.total - len(planned.trials)) > 0:
+        lines.append(f"  ... and {more} more, by what these give")
+    return "\n".join(lines)
 
 
 def _as_dict(planned: Plan, done: Collection[str]) -> dict[str, Any]:
@@ -111,6 +148,7 @@ def _as_dict(planned: Plan, done: Collection[str]) -> dict[str, Any]:
         "sweep": planned.space.name,
         "group": planned.group,
         "slots": planned.slots,
+        "total": planned.total,
         "first": rows(planned.first),
         "trials": rows(planned.trials),
     }
@@ -137,7 +175,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", nargs="?", help="the sweep")
     parser.add_argument("overrides", metavar="OVERRIDES", nargs="*", help="as for prune train")
     parser.add_argument("--dry-run", action="store_true", help="print the runs, start none")
-    parser.add_argument("--json", action="store_true", help="print the plan or the outcome as JSON")
+    parser.add_argument("--status", action="store_true", help="what it is doing now; starts none")
+    parser.add_argument(
+        "--json", action="store_true", help="print the plan, the status or the outcome as JSON"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but the outcome")
     return parser
 

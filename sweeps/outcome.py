@@ -6,6 +6,7 @@ from typing import Any
 
 from prune.records import Record
 from sweeps.plan import Trial
+from sweeps.search import measured
 
 
 @dataclass
@@ -13,13 +14,22 @@ class Outcome:
     total: int
     done: dict[str, Record] = field(default_factory=dict)  # by run id
     failed: dict[str, tuple[Trial, str]] = field(default_factory=dict)  # and why
+    stopped: set[str] = field(default_factory=set)  # early: run ids
+    refused: list[str] = field(default_factory=list)  # points of a search that are no run
     retried: int = 0
+
+    @property
+    def over(self) -> int:
+        """Trials that need nothing more."""
+        return len(self.done) + len(self.stopped)
 
     def line(self) -> str:
         """done 6 of 21 · retried 1 · front 2 points: 61.0@1.2x 60.2@1.5x"""
         words = [f"done {len(self.done)} of {self.total}"]
         words += [f"retried {self.retried}"] if self.retried else []
+        words += [f"stopped early {len(self.stopped)}"] if self.stopped else []
         words += [f"failed {len(self.failed)}"] if self.failed else []
+        words += [f"refused {len(self.refused)}"] if self.refused else []
         best = front(self.done.values())
         if best:
             points = " ".join(f"{quality:.1f}@{speedup:.1f}x" for quality, speedup, _ in best)
@@ -28,15 +38,16 @@ class Outcome:
 
     def failures(self) -> str:
         """One line a failed trial."""
-        return "\n".join(
-            f"  {trial.name}  {run_id}  {why}" for run_id, (trial, why) in self.failed.items()
-        )
+        failed = [f"{trial.name}  {run_id}  {why}" for run_id, (trial, why) in self.failed.items()]
+        return "\n".join(f"  {line}" for line in [*failed, *self.refused])
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "total": self.total,
             "done": list(self.done),
             "failed": {run_id: why for run_id, (_, why) in self.failed.items()},
+            "stopped": sorted(self.stopped),
+            "refused": self.refused,
             "retried": self.retried,
             "front": [
                 {"run_id": run_id, "quality": quality, "speedup": speedup}
@@ -47,10 +58,9 @@ class Outcome:
 
 def headline(record: Record) -> tuple[float, float, float] | None:
     """Quality, speedup and density of the final artifact; None if they were not measured."""
-    point = record.points[-1] if record.points else None
-    if not point or not point.latency or record.metric not in point.quality:
+    if not (found := measured(record)):
         return None
-    return point.quality[record.metric], point.latency[0].speedup, point.density.nonzero
+    return found["quality"], found["speedup"], found["density"]
 
 
 def front(records: Iterable[Record]) -> list[tuple[float, float, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-SHOWN = ("loss", "density")  # of a run's metrics, in this order
+SHOWN = ("loss", "density", "speedup", "f1")  # of a run's metrics, in this order
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ class Job:
     run_id: str
     overrides: tuple[str, ...]  # of `prune train`
     log: Path  # where its output goes; appended to, so that a retry keeps the first try
-    alone: bool = False  # nothing else runs beside it: it may have all cores
+    alone: bool = False  # nothing else runs beside it: it may have all cores, or all of a device
+    memory_mb: float | None = None  # of an accelerator; None: nobody knows yet
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,27 @@ class Ended:
 
 class Executor(ABC):
     @abstractmethod
-    def capacity(self) -> int:
-        """How many more jobs can start now."""
+    def fits(self, job: Job) -> bool:
+        """Whether it could start now."""
 
     @abstractmethod
     def submit(self, job: Job) -> int:
-        """Start it; returns its slot. Only if there is capacity."""
+        """Start it; returns its slot. Only if it fits."""
 
     @abstractmethod
-    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool]) -> int:
+    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool], log: Path) -> int:
         """Take over a job that another controller started: it fills a slot until not `alive`.
 
-        `pid` is 0 if it runs on another machine: it is waited for, never cancelled.
+        `log` is that of its `Job`. `pid` is 0 if it runs on another machine: it is waited for,
+        never cancelled.
         """
+
+    def learn(self, run_id: str, memory_mb: float) -> None:  # noqa: B027
+        """What this running job needs of its device: the rest is for others."""
+
+    @abstractmethod
+    def stop(self, run_id: str) -> None:
+        """End one job: it is asked to, and killed if it does not. `poll` reports it."""
 
     @abstractmethod
     def poll(self) -> list[Ended]:

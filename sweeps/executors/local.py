@@ -10,102 +10,149 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import prune
 from sweeps.executors import Ended, Executor, Job
+from sweeps.executors.slots import Device, Slots
+from sweeps.executors.warm import GONE, Server
 
 # -P: a folder of the user's that is called like one of our packages must not win.
-PROGRAM = (sys.executable, "-P", "-m", "prune", "train")
+PROGRAM = COLD = (sys.executable, "-P", "-m", "prune", "train")
 GRACE_S = 10.0  # for a child to end by itself before it is killed
 POLL_S = 0.05
+DEVICE = ".device"  # beside the log of a job: where it runs, for the next controller
 
 
-@dataclass(frozen=True)
-class Adopted:
+class Child(Protocol):
+    """A process that was started here; `poll` gives its exit code as subprocess has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+
+@dataclass
+class Placed:
+    """A job in its slot. `child` is None if another controller started it: then `alive` tells."""
+
     run_id: str
     pid: int
-    alive: Callable[[], bool]
+    child: Child | None = None
+    alive: Callable[[], bool] = bool
+    kill_at: float | None = None  # monotonic, once it was asked to end
 
 
 class LocalExecutor(Executor):
-    """`slots` children at once, `threads` threads each (cores // slots if not given)."""
+    """`slots` children at once, `threads` threads each (cores // slots if not given).
+
+    `devices` are the accelerators to be shared out. With `warm` runs are forked from a process
+    that has everything loaded, as soon as that is ready.
+    """
 
     def __init__(
-        self, slots: int, threads: int | None = None, program: Sequence[str] | None = None
+        self,
+        slots: int,
+        threads: int | None = None,
+        program: Sequence[str] | None = None,
+        devices: Sequence[Device] = (),
+        warm: Path | None = None,
     ) -> None:
         self.program = program or PROGRAM
         self.threads = threads or max(1, cores() // slots)
-        self.free = list(range(slots))
-        self.children: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
-        self.adopted: dict[int, Adopted] = {}
+        self.slots = Slots(slots, list(devices))
+        self.placed: dict[int, Placed] = {}
+        forks = sys.platform == "linux" and self.program == COLD
+        self.server = Server(environment(1), warm) if warm and forks else None
 
-    def capacity(self) -> int:
-        return len(self.free)
+    def fits(self, job: Job) -> bool:
+        return self.slots.fits(job.memory_mb, job.alone)
 
     def submit(self, job: Job) -> int:
-        threads = max(self.threads, cores()) if job.alone else self.threads
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(job.log, "ab") as log:
-            child = subprocess.Popen(
-                [*self.program, *job.overrides],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment(threads),
-                start_new_session=True,  # Ctrl-C in the terminal is for the controller alone
-            )
-        slot = self.free.pop(0)
-        self.children[slot] = job, child
+        slot, device = self.slots.take(job.memory_mb, job.alone)
+        try:
+            threads = max(self.threads, cores()) if job.alone else self.threads
+            child = self._start(job, environment(threads, device))
+        except BaseException:
+            self.slots.release(slot)
+            raise
+        self.placed[slot] = Placed(job.run_id, child.pid, child)
+        if device:
+            job.log.with_suffix(DEVICE).write_text(device.id)
         return slot
 
-    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool]) -> int:
-        slot = self.free.pop(0)
-        self.adopted[slot] = Adopted(run_id, pid, alive)
+    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool], log: Path) -> int:
+        note = log.with_suffix(DEVICE)
+        slot = self.slots.adopt(note.read_text() if note.exists() else "")
+        self.placed[slot] = Placed(run_id, pid, alive=alive)
         return slot
+
+    def learn(self, run_id: str, memory_mb: float) -> None:
+        for slot, placed in self.placed.items():
+            if placed.run_id == run_id:
+                self.slots.learn(slot, memory_mb)
+
+    def stop(self, run_id: str) -> None:
+        for placed in self.placed.values():
+            # A run in someone's shell is theirs.
+            ours = placed.child or _leads(placed.pid)
+            if placed.run_id == run_id and ours and placed.kill_at is None:
+                _signal_group(placed.pid, signal.SIGTERM)
+                placed.kill_at = time.monotonic() + GRACE_S
 
     def poll(self) -> list[Ended]:
         ended = []
-        for slot, (job, child) in list(self.children.items()):
-            if (code := _reap(child)) is not None:
-                ended.append(Ended(job.run_id, code))
-                self._release(slot)
-        for slot, other in list(self.adopted.items()):
-            if not other.alive():
-                ended.append(Ended(other.run_id, None))
-                self._release(slot)
+        for slot, placed in list(self.placed.items()):
+            if placed.kill_at is not None and time.monotonic() > placed.kill_at:
+                _signal_group(placed.pid, signal.SIGKILL)
+            code = _reap(placed.child) if placed.child else None
+            if code is not None or not (placed.child or placed.alive()):
+                ended.append(Ended(placed.run_id, None if code == GONE else code))
+                del self.placed[slot]
+                self.slots.release(slot)
         return ended
 
     def cancel(self) -> None:
         # Only what a controller started leads a session; a run in someone's shell is theirs.
-        self.adopted = {slot: other for slot, other in self.adopted.items() if _leads(other.pid)}
+        for slot, placed in list(self.placed.items()):
+            if not (placed.child or _leads(placed.pid)):
+                del self.placed[slot]
+                self.slots.release(slot)
         deadline = time.monotonic() + GRACE_S
         self._signal(signal.SIGTERM)
-        while (self.children or self.adopted) and time.monotonic() < deadline:
+        while self.placed and time.monotonic() < deadline:
             self.poll()
             time.sleep(POLL_S)
         self._signal(signal.SIGKILL)
-        for _, child in self.children.values():
-            child.wait()
+        for placed in self.placed.values():
+            if placed.child:
+                placed.child.wait()
         self.poll()
+        if self.server:
+            self.server.close()
+
+    def _start(self, job: Job, found: dict[str, str]) -> Child:
+        forked = self.server and self.server.fork(job.run_id, job.overrides, job.log, found)
+        if forked:
+            return forked
+        with open(job.log, "ab") as log:
+            return subprocess.Popen(
+                [*self.program, *job.overrides],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=found,
+                start_new_session=True,  # Ctrl-C in the terminal is for the controller alone
+            )
 
     def _signal(self, number: signal.Signals) -> None:
-        for _, child in self.children.values():
-            _signal_group(child.pid, number)
-        for other in self.adopted.values():
-            if other.alive():
-                _signal_group(other.pid, number)
-
-    def _release(self, slot: int) -> None:
-        self.children.pop(slot, None)
-        self.adopted.pop(slot, None)
-        self.free = sorted([*self.free, slot])
-
-
-def _leads(pid: int) -> bool:
-    try:
-        return pid > 0 and os.getsid(pid) == pid
-    except OSError:
-        return False
+        for placed in self.placed.values():
+            if placed.child or placed.alive():
+                _signal_group(placed.pid, number)
 
 
 def cores() -> int:
@@ -115,13 +162,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def environment(threads: int) -> dict[str, str]:
-    """A child's: its share of the threads, and the `prune` that runs this controller."""
+def environment(threads: int, device: Device | None = None) -> dict[str, str]:
+    """A child's: its share of the threads, its device, the `prune` that runs this controller."""
     changes = {
         "OMP_NUM_THREADS": str(threads),
         "RAYON_NUM_THREADS": str(threads),  # the tokenizers'
         "PYTHONUNBUFFERED": "1",
     }
+    if device:
+        changes["CUDA_VISIBLE_DEVICES"] = device.id
     root = str(Path(prune.__file__).resolve().parents[1])
     if root not in site.getsitepackages():  # an installed one is found without help
         path = os.environ.get("PYTHONPATH")
@@ -130,7 +179,14 @@ def environment(threads: int) -> dict[str, str]:
     return {**inherited, **changes}
 
 
-def _reap(child: subprocess.Popen[bytes]) -> int | None:
+def _leads(pid: int) -> bool:
+    try:
+        return pid > 0 and os.getsid(pid) == pid
+    except OSError:
+        return False
+
+
+def _reap(child: Child) -> int | None:
     """The exit code if the child ended, else None. What it left running ends with it."""
     if (code := child.poll()) is not None:
         _signal_group(child.pid, signal.SIGKILL)
@@ -139,4 +195,5 @@ def _reap(child: subprocess.Popen[bytes]) -> int | None:
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+        if pid > 0:
+            os.killpg(pid, number)

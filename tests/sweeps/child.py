@@ -1,13 +1,17 @@
 """What `prune train` is to a sweep, without the training: it holds its run and stores a result.
 
-CHILD_CONFIGS: JSON, overrides -> config, so that a child need not wait for Hydra.
+CHILD_CONFIGS: JSON, overrides -> config, so that a child need not wait for Hydra (a point that a
+sampler asked for is not among them).
 CHILD_TRACE: a file that gets a line at each start.
 CHILD_GATE: a file; a child waits until it is there.
+CHILD_WORK_S: seconds that each takes.
 CHILD_PLAN: a folder of files RUN_ID; the first word, taken off it, says how this attempt ends:
-fail, kill or usage.
+fail, nan, oom, kill, hang, slow (it learns badly and waits) or usage.
+CHILD_TRACE.ends gets a line at each end with a result.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -15,12 +19,21 @@ import sys
 import time
 from pathlib import Path
 
+from prune.compose import load
 from prune.config import RunConfig, as_dict, run_id
 from prune.errors import ConfigError, PruneError, TrainingError
 from prune.records import Density, Latency, Point, Record
 from prune.store import Store
 
 PATIENCE_S = 300.0
+ERRORS = {
+    "fail": "the loss is not finite",
+    "nan": "the loss is nan at step 3: lower train.lr",
+    "oom": "CUDA out of memory. Tried to allocate 20.00 MiB",
+}
+
+
+WEIGHTS = bytes(1000)
 
 
 def main() -> int:
@@ -32,10 +45,14 @@ def main() -> int:
         if ending == "usage":
             raise ConfigError("attention.block=[48,48] does not divide it")
         with Store().open_run(config, sys.argv[1:]) as folder:
-            folder.log(1, steps=2, loss=2.5, density=0.9)
+            folder.log(1, steps=2, loss=5.0 if ending == "slow" else 2.5, density=0.9)
             finish_as(ending)
             folder.log(2, steps=2, loss=1.5, density=0.5)
+            folder.model_dir.mkdir()
+            (folder.model_dir / "model.safetensors").write_bytes(WEIGHTS)
             folder.finish(record_of(config))
+        with open(os.environ["CHILD_TRACE"] + ".ends", "a") as trace:
+            print(run_id(config), file=trace)
     except PruneError as error:
         print(f"prune: {error}", file=sys.stderr)
         return error.exit_code
@@ -43,7 +60,9 @@ def main() -> int:
 
 
 def config_of(overrides: list[str]) -> RunConfig:
-    known = json.loads(Path(os.environ["CHILD_CONFIGS"]).read_text())[" ".join(overrides)]
+    known = json.loads(Path(os.environ["CHILD_CONFIGS"]).read_text()).get(" ".join(overrides))
+    if known is None:
+        return load(overrides)
     kinds = {field.name: field.type for field in dataclasses.fields(RunConfig)}
     parts = {key: kinds[key](**v) if isinstance(v, dict) else v for key, v in known.items()}
     return RunConfig(**parts)
@@ -59,10 +78,13 @@ def next_ending(run: str) -> str:
 
 
 def finish_as(ending: str) -> None:
-    if ending == "fail":
-        raise TrainingError("the loss is not finite")
+    if ending in ERRORS:
+        raise TrainingError(ERRORS[ending])
+    if ending in ("hang", "slow"):
+        time.sleep(PATIENCE_S)
     if ending == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(float(os.environ.get("CHILD_WORK_S", "0")))
     deadline = time.monotonic() + PATIENCE_S
     while not Path(os.environ["CHILD_GATE"]).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -76,11 +98,11 @@ def record_of(config: RunConfig) -> Record:
         stage="dense" if config.target.density is None else "pruned",
         quality={"f1": quality},
         density=Density(density, density, density),
-        size_mb=1.0,
+        size_mb=len(WEIGHTS) / 1e6,
         dense_size_mb=1.0,
         latency=[latency],
         artifact="model",
-        sha256="0" * 64,
+        sha256=hashlib.sha256(WEIGHTS).hexdigest(),
     )
     return Record(
         run_id(config),

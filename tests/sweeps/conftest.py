@@ -106,6 +106,11 @@ class World:
         """Run id, pid, threads and group of every child, in the order of their starts."""
         return [line.split() for line in self.trace.read_text().splitlines()]
 
+    def ends(self) -> list[str]:
+        """Run ids of the children that stored a result."""
+        file = Path(f"{self.trace}.ends")
+        return file.read_text().split() if file.exists() else []
+
     def tries(self) -> Counter[str]:
         return Counter(start[0] for start in self.starts())
 

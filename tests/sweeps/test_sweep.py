@@ -49,6 +49,23 @@ def test_a_sweep_runs_what_is_needed_first_then_every_trial_and_nothing_twice(
     assert set(world.tries().values()) == {1}
 
 
+def test_a_search_is_killed_resumes_and_ends_with_its_trials(world: World) -> None:
+    asked = ["hybrid_pareto", "experiment=toy", "teacher=none", "model.name_or_path=null"]
+    asked += ["teacher.distil_weight=0.9", "trials=5", "slots=2", "objectives=[quality,density]"]
+    world.close_gate()
+    killed = world.start(*asked)
+    running = world.running(2, "hybrid_pareto")
+    killed.send_signal(signal.SIGKILL)
+    world.ended(killed)
+    world.open_gate()
+    ended = world.sweep(*asked)
+    assert ended.returncode == 0, ended.stderr
+    assert "done 5 of 5" in ended.stdout and told(world) == {"COMPLETE": 5}
+    assert set(running) < set(world.tries()) and set(world.tries().values()) == {1}
+    again = world.sweep(*asked)
+    assert again.returncode == 0 and sum(world.tries().values()) == 5
+
+
 def test_a_dry_run_makes_nothing(
     runs: Path, whole: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:

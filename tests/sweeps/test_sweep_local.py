@@ -11,6 +11,9 @@ import pytest
 
 from sweeps.executors import Ended, Job, local
 from sweeps.executors.local import LocalExecutor, cores, environment
+from sweeps.executors.slots import Device
+
+ANY = Job("", (), Path(), memory_mb=0.0)
 
 SPAWN = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print('up', flush=True);"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -43,10 +46,11 @@ def members(group: int) -> int:
 def test_slots_fill_and_are_freed(executor: LocalExecutor, tmp_path: Path) -> None:
     jobs = [Job(str(i), ("input()",), tmp_path / str(i)) for i in range(2)]
     assert [executor.submit(job) for job in jobs] == [0, 1]
-    assert executor.capacity() == 0
-    while executor.capacity() < 2:  # their stdin is closed
+    assert not executor.fits(ANY)
+    while len(executor.placed):  # their stdin is closed
         assert {str(ended) for ended in executor.poll()} <= {"exit code 1"}
         time.sleep(0.02)
+    assert executor.fits(ANY)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_a_child_that_ends_takes_its_own_children_along(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     executor.submit(Job("a", (SPAWN,), tmp_path / "log"))
-    group = executor.children[0][1].pid
+    group = executor.placed[0].pid
     wait(executor)
     while members(group):  # the system reaps what has no parent
         time.sleep(0.02)
@@ -99,26 +103,61 @@ def test_cancel_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(local, "GRACE_S", 0.5)
     executor.submit(Job("a", (prelude + SPAWN + "import time; time.sleep(60)",), tmp_path / "log"))
-    group = executor.children[0][1].pid
+    group = executor.placed[0].pid
     wait_for(tmp_path / "log", "up")
     executor.cancel()
-    assert executor.capacity() == 2
+    assert not executor.placed
     while members(group):
         time.sleep(0.02)
 
 
-def test_what_was_adopted_fills_a_slot_until_it_is_gone(executor: LocalExecutor) -> None:
+def test_what_was_adopted_fills_a_slot_until_it_is_gone(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
     alive = True
-    assert executor.adopt("a", 0, lambda: alive) == 0
-    assert executor.capacity() == 1 and not executor.poll()
+    assert [executor.adopt(name, 0, lambda: alive, tmp_path / name) for name in "ab"] == [0, 1]
+    assert not executor.fits(ANY) and not executor.poll()
     alive = False
-    assert [str(ended) for ended in executor.poll()] == ["ended without a result"]
-    assert executor.capacity() == 2
+    assert [str(ended) for ended in executor.poll()] == ["ended without a result"] * 2
+    assert executor.fits(ANY)
 
 
-def test_cancel_leaves_alone_what_no_controller_started(executor: LocalExecutor) -> None:
+def test_one_job_is_stopped_and_killed_if_it_does_not_listen(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "GRACE_S", 0.5)
+    endless = "import time; print('up', flush=True); time.sleep(60)"
+    for name, prelude in (("deaf", DEAF), ("other", "")):
+        executor.submit(Job(name, (prelude + endless,), tmp_path / name))
+        wait_for(tmp_path / name, "up")
+    executor.stop("deaf")
+    assert (ended := wait(executor)).run_id == "deaf" and str(ended) == "killed by SIGKILL"
+    executor.stop("other")
+    assert str(wait(executor)) == "killed by SIGTERM"
+
+
+def test_a_job_sees_its_device_and_the_next_controller_knows_it(tmp_path: Path) -> None:
+    devices = [Device("GPU-a", 1000), Device("GPU-b", 1000)]
+    program = [sys.executable, "-c"]
+    executor = LocalExecutor(8, program=program, devices=devices)
+    code = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    for name in "ab":
+        executor.submit(Job(name, (code,), tmp_path / f"{name}.log"))
+    while executor.placed:
+        executor.poll()
+        time.sleep(0.02)
+    assert (tmp_path / "a.log").read_text() == "GPU-a\n"
+    assert (tmp_path / "b.log").read_text() == "GPU-b\n"
+    resumed = LocalExecutor(8, program=program, devices=devices)
+    resumed.adopt("b", 0, lambda: True, tmp_path / "b.log")
+    assert [resumed.slots.free_mb(device) for device in devices] == [950, 0]
+
+
+def test_cancel_leaves_alone_what_no_controller_started(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
     with subprocess.Popen(["sleep", "60"]) as foreign:  # in our session, as in someone's shell
-        executor.adopt("a", foreign.pid, lambda: foreign.poll() is None)
+        executor.adopt("a", foreign.pid, lambda: foreign.poll() is None, tmp_path / "log")
         executor.cancel()
         assert foreign.poll() is None
         foreign.kill()

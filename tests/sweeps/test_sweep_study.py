@@ -12,7 +12,8 @@ from prune.errors import StoreError
 from prune.store import Store
 from sweeps.plan import Plan, Trial, plan
 from sweeps.space import changed, parse
-from sweeps.study import Study, name
+from sweeps.study import GridStudy, Study
+from sweeps.study.base import name
 
 FILE = {"experiment": "toy", "space": {"target.density": "choice(0.5,0.1)", "seed": "1,2"}}
 
@@ -36,23 +37,28 @@ def asked(study: Study) -> Iterator[Trial]:
         yield trial
 
 
+def opened(url: str, plan: Plan, *done: Trial) -> Study:
+    known = {trial.run_id: record_of(trial.config) for trial in done}
+    return GridStudy(url, plan, known.get)
+
+
 def states(study: Study) -> list[TrialState]:
     return [trial.state for trial in study.study.get_trials(deepcopy=False)]
 
 
 def test_a_grid_is_asked_once_in_its_order(url: str, grid: Plan) -> None:
-    study = Study(url, grid)
+    study = opened(url, grid)
     assert list(asked(study)) == grid.trials
     assert study.ask() is None
 
 
 def test_what_was_told_is_not_asked_again(url: str, grid: Plan) -> None:
-    study = Study(url, grid)
+    study = opened(url, grid)
     first, second = study.ask(), study.ask()
     assert first and second
     study.tell(first, record_of(first.config))
     study.tell(second, None)
-    again = Study(url, grid, done={first.run_id})
+    again = opened(url, grid, first)
     found = list(asked(again))
     assert {t.run_id for t in found} == {t.run_id for t in grid.trials} - {first.run_id}
     assert states(again).count(TrialState.COMPLETE) == 1
@@ -62,9 +68,9 @@ def test_what_was_told_is_not_asked_again(url: str, grid: Plan) -> None:
 def test_what_a_killed_controller_left_open_is_asked_first_and_can_be_told(
     url: str, grid: Plan
 ) -> None:
-    killed = Study(url, grid)
+    killed = opened(url, grid)
     left = [killed.ask(), killed.ask()]
-    study = Study(url, grid)
+    study = opened(url, grid)
     assert [study.ask(), study.ask()] == left
     assert left[1]
     study.tell(left[1], record_of(left[1].config))
@@ -72,15 +78,15 @@ def test_what_a_killed_controller_left_open_is_asked_first_and_can_be_told(
 
 
 def test_a_run_that_was_removed_is_asked_again(url: str, grid: Plan) -> None:
-    study = Study(url, grid)
+    study = opened(url, grid)
     for trial in asked(study):
         study.tell(trial, record_of(trial.config))
-    assert Study(url, grid, done={t.run_id for t in grid.trials}).ask() is None
-    assert Study(url, grid, done=set()).ask() == grid.trials[0]
+    assert opened(url, grid, *grid.trials).ask() is None
+    assert opened(url, grid).ask() == grid.trials[0]
 
 
 def test_the_study_holds_objectives_labels_and_run_ids(url: str, grid: Plan) -> None:
-    study = Study(url, grid)
+    study = opened(url, grid)
     trial = study.ask()
     assert trial
     study.tell(trial, record_of(trial.config))
@@ -100,14 +106,14 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path, grid: Plan) 
     file = tmp_path / "index.db"
     file.write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError, match="the study in the index cannot be used") as caught:
-        Study(f"sqlite:///{file}", grid)
+        opened(f"sqlite:///{file}", grid)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_index_and_study_share_a_database(url: str, grid: Plan, runs: Path) -> None:
-    Study(url, grid)
+    opened(url, grid)
     Store().rebuild()
     with sqlite3.connect(runs / "index.db") as connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     assert {"runs", "points", "studies", "trials"} <= tables
-    assert len(list(asked(Study(url, grid)))) == len(grid.trials)
+    assert len(list(asked(opened(url, grid)))) == len(grid.trials)
