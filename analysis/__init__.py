@@ -1,14 +1,20 @@
 """From records to claims: frames, fronts, figures and the report. Never loads a model.
 
-metrics   which way is better, and the unit: one table
-family    a config -> the name of its curve
-frame     records -> DataFrame, one row a checkpoint
-filters   `task=squad density<0.5` -> the rows that match
-pareto    fronts, staircase, hypervolume, budgets, ties: arrays in, arrays out
-summary   a frame -> what is said about each task, computed once
-curves    a summary -> the tables a figure is drawn from
-figures   those tables -> pictures; the only file that imports matplotlib
-table     a summary -> lines for a terminal, Markdown and CSV
-html      summaries -> one self-contained page
-command   `prune report`
+metrics     which way is better, and the unit: one table
+family      a config -> the name of its curve
+frame       records, or the columns of the index -> DataFrame, one row a checkpoint
+filters     `task=squad density<0.5` -> the rows that match
+loading     the store and filters -> the frame of a report, and what had to be left out
+pareto      fronts, staircase, hypervolume, budgets, ties: arrays in, arrays out
+seeds       runs that differ in their seed alone -> means and deviations
+summary     a frame -> what is said about each task, computed once
+curves      a summary -> the tables a figure is drawn from; `paper` the figures of a paper
+weights     a saved network -> which of its blocks live
+figures     those tables -> pictures; `drawing` pictures of networks; the two that import matplotlib
+table       a summary -> lines for a terminal, Markdown and CSV
+page_data   summaries -> what the page knows; `html` the page, report.js and report.css inside it
+published   result files of others -> records, with `published_config` and `published_tables`
+references  points of other papers, drawn hollow
+compare     two sweeps against each other
+recommend   `prune recommend`; `importing` `prune import`; `command` `prune report`
 """

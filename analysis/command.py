@@ -1,24 +1,20 @@
 """`prune report`: the store -> a table, and with --pareto a folder with pictures and a page."""
 
 import argparse
-import contextlib
-import gc
 import json
 import math
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prune.errors import MissingInputError, UsageError, unknown
-from prune.records import Record
+from prune.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.filters import Filter
+    from analysis.loading import Loaded
     from analysis.summary import Summary
 
 HELP = """Tables and pictures of what the runs in the store reached. Loads no model.
@@ -36,24 +32,19 @@ def main(argv: Sequence[str]) -> int:
     """Run `prune report` with these arguments; 0, or an error of prune.errors."""
     options = parser().parse_intermixed_args(list(argv))
     # Late, because they import pandas: `prune report --help` answers at once.
-    from analysis.filters import cell_of, parse, select
-    from analysis.frame import frame
+    from analysis.filters import parse
+    from analysis.loading import load
     from analysis.metrics import AXES
     from analysis.summary import summarise
 
-    filters = [parse(text) for text in options.filters]
-    with uncollected():
-        records = load()
-        table = frame(records, cell_of(filters))
-    chosen = select(table, filters)
-    if chosen.empty:
-        raise MissingInputError(nothing(records, filters))
-    summaries = summarise(chosen, AXES[options.x], options.rule)
-    notes = [text for text in [unfinished(records)] if text]
+    found = load([parse(text) for text in options.filters])
+    if options.compare:
+        return show_comparison(found, options)
+    summaries = summarise(found.table, AXES[options.x], options.rule)
     paths: list[Path] = []
     if options.pareto:
-        paths = write(options.out, summaries, shlex.join(["prune", "report", *argv]), notes)
-    show(summaries, options, notes, paths)
+        paths = write(options, summaries, found, shlex.join(["prune", "report", *argv]))
+    show(summaries, options, found.notes, paths)
     return 0
 
 
@@ -71,8 +62,11 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("report"), metavar="DIR", help="that folder (report)")
     axes = ("speedup", "density", "size", "latency")
     add("--x", choices=axes, default=axes[0], help="what quality is weighed against (speedup)")
+    add("--reference", type=Path, metavar="CSV", help="points of other papers, drawn hollow")
     rules = ("pareto", "staircase")
-    add("--rule", choices=rules, default=rules[0], help="what a front is; staircase: as published")
+    what = "what a front is; staircase: as published"
+    add("--front", "--rule", dest="rule", choices=rules, default=rules[0], help=what)
+    add("--compare", nargs=2, metavar=("A", "B"), help="two sweeps (groups) against each other")
     form = result.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV, every column")
@@ -87,36 +81,46 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\nsee: prune report --help")
 
 
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Records are many small objects and no cycles: here the collector would double the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+def show_comparison(found: "Loaded", options: argparse.Namespace) -> int:
+    from analysis.compare import compare, comparison_lines
+    from analysis.metrics import AXES
+
+    names = (options.compare[0], options.compare[1])
+    tasks = compare(found.table, names, AXES[options.x], options.rule)
+    if options.json:
+        plain = [{**vars(one), "x": one.x.label, "y": one.y.label} for one in tasks]
+        for one in plain:
+            one["volumes"] = [None if math.isnan(v) else v for v in one["volumes"]]
+        print(json.dumps({"compared": plain, "notes": found.notes}, allow_nan=False))
+    elif options.csv:
+        from analysis.table import csv_text
+
+        rows = [{"task": one.task, **row} for one in tasks for row in one.budgets]
+        print(csv_text(_frame(rows)), end="")
+    else:
+        lines = [line for one in tasks for line in comparison_lines(one)]
+        print("\n".join(lines + found.notes))
+    return 0
 
 
-def load() -> list[Record]:
-    """Every run of the store, also those without a result."""
-    from prune.store import Store
+def _frame(rows: list[dict[str, Any]]) -> "pd.DataFrame":
+    import pandas as pd
 
-    store = Store()
-    records = list(store.records())
-    if not records:
-        raise MissingInputError(
-            f"no runs in {store.root} yet; make one with: prune train +experiment=toy"
-        )
-    return records
+    return pd.DataFrame(rows)
 
 
-def write(out: Path, summaries: "list[Summary]", command: str, notes: list[str]) -> list[Path]:
+def write(
+    options: argparse.Namespace, summaries: "list[Summary]", found: "Loaded", command: str
+) -> list[Path]:
     from analysis.folder import write_report
+    from analysis.page_data import page_data
+    from analysis.references import read_references
     from analysis.table import csv_text
 
-    return write_report(out, summaries, csv_text(all_points(summaries)), command, notes)
+    references = read_references(options.reference) if options.reference else {}
+    data = page_data(summaries, found.overview, references)
+    text = csv_text(all_points(summaries))
+    return write_report(options.out, summaries, text, data, command, found.notes)
 
 
 def show(
@@ -183,31 +187,3 @@ def all_points(summaries: "list[Summary]") -> "pd.DataFrame":
     import pandas as pd
 
     return pd.concat([summary.points for summary in summaries], ignore_index=True)
-
-
-def unfinished(records: Sequence[Record]) -> str:
-    """`3 runs without a result: 1 running, 2 interrupted`, or nothing."""
-    count = Counter(record.status for record in records if not record.points)
-    parts = ", ".join(f"{number} {status}" for status, number in sorted(count.items()))
-    runs = "run" if count.total() == 1 else "runs"
-    return f"{count.total()} {runs} without a result: {parts}" if count else ""
-
-
-def nothing(records: Sequence[Record], filters: "Sequence[Filter]") -> str:
-    """Why there is nothing to report, and what there is."""
-    from analysis.frame import frame
-
-    table = frame(records)
-    if table.empty:
-        return f"{unfinished(records)}; see: prune runs ls"
-    asked = " ".join(str(one) for one in filters)
-    cells = {(c.batch, c.length) for r in records for p in r.points for c in p.latency}
-    there = [f"{name} {_some(table[name])}" for name in ("task", "group", "family")]
-    there.append("latency at " + ", ".join(f"{b} x {n}" for b, n in sorted(cells)))
-    return f"no point matches {asked}; there are {len(table)}: {'; '.join(there)}"
-
-
-def _some(column: "pd.Series[Any]", most: int = 8) -> str:
-    names = sorted(str(name) for name in column.unique())
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

@@ -27,10 +27,8 @@ INK, SOFT, GRID, PAPER = "#1f2328", "#6e7781", "#e7eaee", "#ffffff"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4FC9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<")
 SHADE = "#f1f4f6"  # of the area below the front
-THEMED = {  # colours that follow the theme of a page
-    **{INK: "--ink", SOFT: "--soft", GRID: "--grid", PAPER: "--paper", SHADE: "--shade"},
-}
 MANY = 1500  # points beyond which a cloud is drawn as pixels even in SVG and PDF
+CHARACTERS = 14  # of the legend to an inch; each name has a marker before it
 CROWDED = 30  # points on one curve beyond which some markers are left out
 FONTS = ("Inter", "Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans")
 
@@ -57,7 +55,7 @@ def colours(families: Sequence[str]) -> dict[str, str]:
 
 def figure(panels: Sequence[Panel], families: Sequence[str]) -> Figure:
     """The panels side by side with one legend below."""
-    with matplotlib.rc_context(_style()):
+    with matplotlib.rc_context(paper_style()):
         picture = Figure(figsize=(4.9 * len(panels), 3.9), layout="constrained")
         FigureCanvasAgg(picture)
         axes = picture.subplots(1, len(panels), squeeze=False)[0]
@@ -94,7 +92,7 @@ def render(picture: Figure, form: str, text_as_text: bool = False) -> bytes:
     """The picture as `png`, `svg` or `pdf`; the same table gives the same bytes."""
     extra: dict[str, Any] = {"png": {"dpi": 200}}.get(form, {})
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    settings: Any = {**_style(), "svg.fonttype": "none" if text_as_text else "path"}
+    settings: Any = {**paper_style(), "svg.fonttype": "none" if text_as_text else "path"}
     with matplotlib.rc_context(settings), io.BytesIO() as file:
         picture.savefig(file, format=form, metadata=metadata, **extra)
         return file.getvalue()
@@ -146,12 +144,13 @@ def _marker(style: Style) -> dict[str, Any]:
 
 
 def _dense(axes: Axes, panel: Panel) -> None:
-    several = len(panel.dense) > 1
+    lines: dict[str, tuple[float, list[str]]] = {}
     for model, quality in panel.dense.itertuples(index=False):
-        if not panel.ylim[0] <= quality <= panel.ylim[1]:
-            continue
+        if panel.ylim[0] <= quality <= panel.ylim[1]:  # equal ones share their line and its label
+            lines.setdefault(panel.y.show(quality), (quality, []))[1].append(str(model))
+    for quality, models in lines.values():
         axes.axhline(quality, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=1.5)
-        name = f"dense {model}" if several else "dense"
+        name = f"dense {', '.join(models)}" if len(lines) > 1 else "dense"
         axes.annotate(
             f"{name} {panel.y.show(quality)}",
             (0.99 if panel.x.higher else 0.01, quality),
@@ -180,7 +179,9 @@ def _legend(picture: Figure, panels: Sequence[Panel], look: dict[str, Style]) ->
     ]
     if handles:
         handles.append(Patch(facecolor=SHADE, edgecolor=GRID, label="dominated"))
-        rows = math.ceil(len(handles) / (3 * len(panels)))
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        fitting = max(1, int(picture.get_figwidth() * CHARACTERS / (longest + 7)))
+        rows = math.ceil(len(handles) / min(fitting, 3 * len(panels)))
         columns = math.ceil(len(handles) / rows)
         picture.legend(handles=handles, loc="outside lower center", ncols=columns)
 
@@ -194,7 +195,8 @@ def _label(metric: Metric) -> str:
     )
 
 
-def _style() -> Any:
+def paper_style() -> Any:
+    """The settings of matplotlib for every picture here."""
     present = {font.name for font in fontManager.ttflist}
     return {
         "font.family": "sans-serif",

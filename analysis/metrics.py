@@ -30,6 +30,7 @@ QUALITY: dict[str, Metric] = {
     "matthews": Metric("quality", "Matthews", "", True, 1, 1.0),
     "pearson": Metric("quality", "Pearson", "", True, 1, 0.3),
     "best_f1": Metric("quality", "F1", "", True, 1, 0.3),
+    "rougeL": Metric("quality", "ROUGE-L", "", True, 1, 0.3),
     "loss": Metric("quality", "loss", "", False, 3, 0.01),
 }
 

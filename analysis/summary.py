@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.family import DENSE
 from analysis.metrics import Metric, quality_metric
 from analysis.pareto import best_within, front, hypervolume, on_front, oriented, tie_groups
+from analysis.seeds import over_seeds
 
 FLOOR = 0.9  # of the dense quality: what is worse adds nothing to the hypervolume
 BUDGETS: dict[str, tuple[float, ...]] = {
@@ -34,6 +35,7 @@ class Summary:
     volume: float  # hypervolume beyond `corner`; NaN where there is no reference
     corner: tuple[float, float]  # (x, y), in their own units
     notes: list[str]
+    seeds: pd.DataFrame  # `over_seeds`: settings with several seeds, their means and deviations
 
     @property
     def pruned(self) -> int:
@@ -65,7 +67,7 @@ def _summary(rows: pd.DataFrame, name: str, metric: str, x: Metric, rule: str) -
     volume, corner = _volume(pruned, dense, x, y)
     return Summary(
         *(name, str(points["task"].iloc[0]), metric, x, y, rule, points, best, dense),
-        *(_budgets(points, x, y), volume, corner, _notes(points, x, y)),
+        *(_budgets(points, x, y), volume, corner, _notes(points, x, y), over_seeds(points, x)),
     )
 
 

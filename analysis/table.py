@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import AXES, Metric
+from analysis.seeds import seed_lines
 from analysis.summary import Summary
 
 LONGEST = 60  # rows a terminal is shown
@@ -80,7 +81,7 @@ def footnotes(summary: Summary) -> list[str]:
     if (summary.front["tie"] != "").any():
         noise = f"{summary.y.noise:g} {summary.y.label}"
         found.append(f"tie: within {noise} of that run, which is what seeds alone change")
-    return found + summary.notes
+    return found + seed_lines(summary.seeds, summary.x, summary.y) + summary.notes
 
 
 def markdown(summaries: Sequence[Summary]) -> str:

@@ -6,8 +6,9 @@ import random
 import shlex
 
 from analysis.filters import cell_of, parse
-from analysis.frame import COLUMNS, command, frame
+from analysis.frame import COLUMNS, frame
 from prune.records import Record
+from prune.store.flat import command
 from tests.analysis.synthetic import record, store
 
 

@@ -1,6 +1,7 @@
 """`prune report` from the store to the folder."""
 
 import dataclasses
+import hashlib
 import json
 import random
 import re
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     *("index.html", "front.md", "points.csv", "pareto_squad.png", "pareto_squad.svg"),
     *("pareto_squad.pdf", "pareto_squad_speedup.svg", "pareto_squad_density.svg"),
+    *(f"layers_squad.{form}" for form in ("png", "svg", "pdf")),
 }
 
 
@@ -35,10 +37,14 @@ def through_the_store(runs: Path, seed: int) -> Record:
     overrides = ["+experiment=toy", f"seed={seed}"]
     speedup = 1.2 + seed / 5
     cell = Latency(32, 64, "eager", 10.0, 10 / speedup, speedup, speedup - 0.1, speedup + 0.1, 7)
+    weights = bytes(1_000_000)
     with Store().open_run(asked, overrides) as folder:
+        folder.model_dir.mkdir(exist_ok=True)
+        (folder.model_dir / "model.safetensors").write_bytes(weights)
+        digest = hashlib.sha256(weights).hexdigest()
         point = Point(
             *("pruned", {"f1": 97.0 - seed, "exact_match": 95.0}, Density(0.5, 0.5, 0.6)),
-            *(1.0, 2.0, [cell], "model", "0" * 64, [2, 2], [512, 512]),
+            *(1.0, 2.0, [cell], "model", digest, [2, 2], [512, 512]),
         )
         return folder.finish(
             Record(
@@ -117,7 +123,10 @@ def test_json_is_one_object_with_everything(
     (task,) = (found := json.loads(capsys.readouterr().out))["tasks"]
     assert task["x"] == "size_mb" and task["pruned_points"] == 20 and task["hypervolume"] is None
     assert all(point["on_front"] for point in task["points"])
-    assert {Path(path).name for path in found["files"]} == FILES | {"pareto_squad_size.svg"}
+    assert {Path(path).name for path in found["files"]} == FILES | {
+        "pareto_squad_size.svg",
+        *(f"blocks_squad.{form}" for form in ("png", "svg", "pdf")),
+    }
 
 
 def test_the_folder_is_whole_or_the_old_one(filled: Filled, tmp_path: Path) -> None:
