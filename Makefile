@@ -4,6 +4,8 @@ VENV ?= .venv
 SEED ?= 0
 DEMO ?= demo/seed$(SEED)
 PIP_FLAGS ?=
+# A worker a core; a file's tests stay together, and share what they made.
+PARALLEL ?= -n auto --dist loadfile
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -39,10 +41,10 @@ format: $(STAMP) ## rewrite the sources as ruff wants them
 	$(BIN)/ruff format .
 
 test: $(STAMP) ## the fast tests: minutes, no network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(STAMP) ## also the slow ones and those on real data
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'slow or not slow'
 
 demo: export PRUNE_RUNS := $(DEMO)/runs
 demo: $(STAMP) ## train, prune and compare a toy model in demo/; SEED=1 for another one

@@ -14,15 +14,40 @@ from common import Row, compare, write
 from transformers import BertConfig, BertModel
 
 import prune
-from prune.masks.algorithms import TopK
-from prune.masks.geometry import Block
+from prune.masks.algorithms import (
+    L0,
+    Algorithm,
+    Ampere,
+    Magnitude,
+    SigmoidThreshold,
+    Threshold,
+    TopK,
+)
+from prune.masks.geometry import Block, Geometry, Rows
 
 LAYERS, BATCH, LENGTH, STEPS = 2, 8, 128, 1000
 SCHEDULE = prune.Schedule(warmup_steps=0, final=0)
-SINGLE = prune.Part(TopK(0.3), Block(1, 1))
+
+
+def everywhere(algorithm: Algorithm, geometry: Geometry, ampere: bool = False) -> prune.Policy:
+    """The same for attention and FFN."""
+    part = prune.Part(algorithm, geometry, ampere=ampere)
+    return prune.Policy(part, part, schedule=SCHEDULE)
+
+
 POLICIES = {
     "hybrid 32x32 + neurons": (prune.hybrid(schedule=SCHEDULE), 1.05),
-    "1x1 topk": (prune.Policy(SINGLE, SINGLE, schedule=SCHEDULE), 1.10),
+    "heads + neurons": (prune.structured(schedule=SCHEDULE), 1.05),
+    "1x1 topk": (everywhere(TopK(0.3), Block(1, 1)), 1.10),
+    "1x1 magnitude": (everywhere(Magnitude(0.3), Block(1, 1)), 1.10),
+    "1x1 threshold": (everywhere(Threshold(), Block(1, 1)), 1.10),
+    "1x1 sigmoid_threshold": (everywhere(SigmoidThreshold(), Block(1, 1)), 1.10),
+    "1x1 l0": (everywhere(L0(), Block(1, 1)), 1.10),
+    "2:4 ampere": (everywhere(Ampere(), Block(1, 1)), 1.10),
+    "32x32 topk": (everywhere(TopK(0.3), Block(32, 32)), 1.10),
+    "32x32 l0": (everywhere(L0(), Block(32, 32)), 1.10),
+    "4x4 sigmoid_threshold": (everywhere(SigmoidThreshold(), Block(4, 4)), 1.10),
+    "rows magnitude": (everywhere(Magnitude(0.3), Rows()), 1.10),
 }
 
 

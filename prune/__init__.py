@@ -2,8 +2,10 @@
 
 The map of the house, from the ground up:
 
+    autoload                     makes from_pretrained of transformers load pruned models
     errors, config, compose      what can go wrong; what a run is; from YAML to a frozen RunConfig
     masks                        what lives: geometry, algorithms, schedule, policy, Pruner
+    kernels                      block-sparse layers that are faster than dense ones
     tasks, records, store        data and metrics; what a run leaves behind; where it is kept
     speed                        density, size, latency
     training, artifact           how it learns; what remains
@@ -15,6 +17,8 @@ The names below are the library; they load what they need when they are first us
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from prune import autoload
 
 if TYPE_CHECKING:
     from prune.artifact.checkpoint import load, save
@@ -62,3 +66,6 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'prune' has no attribute {name!r}")
+
+
+autoload.install()

@@ -19,8 +19,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("prune.commands.train:main", "fine-prune one model and prove what it gained"),
     "sweep": ("sweeps.command:main", "many runs: a grid or a search; the same command resumes"),
     "report": ("analysis.command:main", "tables and Pareto curves of what the runs measured"),
+    "recommend": ("analysis.recommend:main", "which checkpoint to ship, and how to load it"),
+    "import": ("analysis.importing:main", "published results as runs, to be compared with ours"),
+    "dashboard": ("sweeps.dashboard:main", "the trials of every sweep in the browser"),
+    "bench": ("prune.commands.bench:main", "time a model beside the dense one, in any runtime"),
+    "export": ("prune.commands.export:main", "ONNX, int8 and OpenVINO files, each measured"),
     "runs": ("prune.commands.runs:main", "list, show and remove runs"),
     "db": ("prune.commands.db:main", "the index of the runs: rebuild, path, upgrade"),
+    "profile": ("prune.commands.profile:main", "what encoder layers cost on this machine"),
+    "doctor": ("prune.commands.doctor:main", "does this machine have what runs need?"),
     "ls": ("prune.commands.ls:main", "what one can choose: experiments, models, algorithms, ..."),
 }
 COMPLETION = "prune.commands.completion:main"
@@ -81,7 +88,7 @@ def load(target: str) -> Command:
 
 
 def help_text() -> str:
-    commands = "\n".join(f"  {name:<9}{line}" for name, (_, line) in COMMANDS.items())
+    commands = "\n".join(f"  {name:<11}{line}" for name, (_, line) in COMMANDS.items())
     return f"""\
 prune: your transformer, smaller and faster on your hardware, with evidence.
 

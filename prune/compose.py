@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prune import config as schema
+from prune import checks
 from prune.config import RunConfig, known_keys
 from prune.errors import ConfigError, MissingInputError, unknown
 
@@ -100,25 +100,6 @@ def _compose(overrides: Sequence[str], bases: dict[tuple[str, ...], Any]) -> Any
     return composed
 
 
-def sweep_values(override: str) -> list[str] | None:
-    """The values of `key=choice(a,b)`, `key=range(1,4)` or `key=a,b`; None if it has just one.
-
-    Raises ConfigError if it is not Hydra's grammar, or has no finite list of values.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override():
-            return None
-        if parsed.is_choice_sweep() or parsed.is_range_sweep():
-            return [str(value) for value in parsed.sweep_string_iterator()]
-    except HydraException as error:
-        raise ConfigError(f"{override}: {one_line(error)}") from error
-    raise ConfigError(f"{override}: a grid needs choice(a,b,...), range(start,stop,step) or a,b")
-
-
 def normalise(overrides: Sequence[str], extra_dir: str | None = None) -> list[str]:
     """Overrides as Hydra needs them. ConfigError names every group choice that does not exist."""
     accepted, problems = _split(overrides, extra_dir)
@@ -164,7 +145,7 @@ def build(composed: Any) -> RunConfig:
             found.append(_explain(key, value, error))
     result = OmegaConf.to_object(target)
     assert isinstance(result, RunConfig)
-    if found := found + schema.problems(result):
+    if found := found + checks.problems(result):
         raise ConfigError(found)
     return result
 
@@ -186,9 +167,11 @@ def needs(config: RunConfig) -> list[RunConfig]:
 def needed_run(config: RunConfig, source: str) -> RunConfig:
     """The run that `source` (`experiment:NAME [OVERRIDES]`) names, as seen from `config`."""
     name, *overrides = shlex.split(source.removeprefix(EXPERIMENT))
-    needed = plain(f"+experiment={name}", *overrides)
+    same_task = not any(re.match(r"\+*task[.=]", o) for o in overrides)
+    length = [f"task.max_length={config.task.max_length}"] * same_task  # measure.grid follows it
+    needed = plain(f"+experiment={name}", *length, *overrides)
     changes: dict[str, Any] = {}
-    if not any(re.match(r"\+*task[.=]", o) for o in overrides):
+    if same_task:
         changes["task"] = config.task
     if not any(re.match(r"\+*seed=", o) for o in overrides):
         changes["seed"] = config.seed

@@ -1,4 +1,4 @@
-"""What a run is made of: plain frozen dataclasses, and the checks that need no model.
+"""What a run is made of: plain frozen dataclasses; `prune.checks` says what is wrong with one.
 
 Nothing here knows of Hydra or torch; `prune.compose` turns YAML and overrides into a `RunConfig`.
 Densities and ratios are in [0, 1]; lengths are in tokens; steps are optimizer steps.
@@ -7,12 +7,10 @@ Densities and ratios are in [0, 1]; lengths are in tokens; steps are optimizer s
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from prune.choices import ALGORITHMS, GEOMETRIES, SHARINGS, SHARINGS_OF, TASKS, rule_problems
-from prune.errors import unknown
+from prune.choices import ALGORITHMS, GEOMETRIES, SHARINGS, TASKS
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -31,7 +29,7 @@ def at_least(low: float, default: Any, high: float | None = None) -> Any:
 class TaskConfig:
     name: str = one_of("toy", TASKS)
     data_dir: str | None = None  # a local folder; without it the data comes from the hub
-    max_length: int = at_least(8, 384)  # tokens
+    max_length: int = at_least(8, 384)  # tokens; of images, pixels of a side
     doc_stride: int | None = at_least(0, None)  # tokens two windows share; None: a third of it
     max_train_samples: int | None = at_least(1, None)
     max_eval_samples: int | None = at_least(1, None)
@@ -40,6 +38,9 @@ class TaskConfig:
     eval_file: str | None = None
     text_columns: list[str] = field(default_factory=lambda: ["text"])  # one, or two for a pair
     label_column: str = "label"
+    prefix: str = ""  # of each text, in summarization: T5 was trained with "summarize: "
+    summary_length: int = at_least(4, 64)  # tokens, of those read and of those written
+    beams: int | None = at_least(1, None)  # to write summaries with; None: the model's own
     data_seed: int = 0  # which examples, in which order, before training shuffles them
 
 
@@ -82,7 +83,19 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class TargetConfig:
-    density: float | None = at_least(0, None, 1)  # share of the prunable weights to keep
+    """What a run is to reach; at most one of them. It ends within 3 % of it, or says why not."""
+
+    density: float | None = at_least(0, None, 1)  # share of the weights of the pruned parts
+    params: float | None = at_least(1, None)  # parameters of the whole network, once shrunk
+    speedup: float | None = at_least(1, None)  # dense time / pruned time
+    latency_ms: float | None = at_least(0, None)
+    batch: int | None = at_least(1, None)  # of speedup and latency_ms; None: measure.grid's first
+    length: int | None = at_least(1, None)
+
+    def asked(self) -> list[str]:
+        """The names of the targets that are set."""
+        names = ("density", "params", "speedup", "latency_ms")
+        return [name for name in names if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,8 @@ class FillConfig:
 @dataclass(frozen=True)
 class MeasureConfig:
     grid: list[list[int]] = field(default_factory=lambda: [[32, 128], [1, 128]])  # [batch, length]
+    runtimes: list[str] = field(default_factory=lambda: ["eager"])  # the first is the headline
+    real_length: bool = False  # also in batches of the task's own lengths, not padded further
     rounds: int = at_least(3, 7)
     threads: int | None = at_least(1, None)  # None: what torch has
 
@@ -183,63 +198,3 @@ def run_id(config: RunConfig) -> str:
     del content["group"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def field_problems(config: Any, path: str = "") -> list[str]:
-    """Choices and bounds of every field below `config`, as one line each."""
-    problems = []
-    for item in dataclasses.fields(config):
-        value, name = getattr(config, item.name), path + item.name
-        if dataclasses.is_dataclass(value):
-            problems += field_problems(value, name + ".")
-        elif choices := item.metadata.get("choices"):
-            if value not in choices:
-                problems.append(f"{name}: {unknown('value', value, choices)}")
-        elif "low" in item.metadata and value is not None:
-            low, high = item.metadata["low"], item.metadata["high"]
-            if not (low <= value < math.inf and (high is None or value <= high)):
-                bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-                bounds = bounds if math.isfinite(value) else "finite"
-                problems.append(f"{name}={value} must be {bounds}")
-    return problems
-
-
-def problems(config: RunConfig) -> list[str]:
-    """Everything wrong with `config` that can be seen without a model or data."""
-    found = field_problems(config)
-    for name in ("attention", "ffn"):
-        part: PartConfig = getattr(config, name)
-        if len(part.block) != 2 or min(part.block, default=0) < 1:
-            found.append(
-                f"{name}.block={part.block} must be two sizes of at least 1: [rows,columns]"
-            )
-        if part.sharing in SHARINGS and part.sharing not in SHARINGS_OF[name]:
-            found.append(f"{name}.sharing: {unknown('value', part.sharing, SHARINGS_OF[name])}")
-        found += rule_problems(name, part.name == "custom", part.rules)
-    for cell in config.measure.grid:
-        if len(cell) != 2 or min(cell, default=0) < 1:
-            found.append(f"measure.grid: {cell} must be [batch,length]")
-    if not config.measure.grid:
-        found.append("measure.grid is empty: name at least one [batch,length]")
-    return found + _density_problems(config)
-
-
-def _density_problems(config: RunConfig) -> list[str]:
-    found = []
-    ranking = ("topk", "magnitude")
-    asked = config.target.density
-    for name in ("attention", "ffn"):
-        part: PartConfig = getattr(config, name)
-        if part.name == "dense":
-            continue
-        if asked is not None and part.algorithm not in ranking:
-            found.append(
-                f"target.density={asked} needs an algorithm that ranks "
-                f"({name}.algorithm is {part.algorithm}): use {name}.algorithm=topk, "
-                "or drop the target and set schedule.penalty"
-            )
-        if asked is None and config.schedule.end is None and part.algorithm in ranking:
-            found.append(f"{name}.algorithm={part.algorithm} needs target.density=SHARE to keep")
-    if asked is not None and config.schedule.end is not None:
-        found.append("target.density and schedule.end say the same thing: give one of them")
-    return found

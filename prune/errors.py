@@ -8,6 +8,8 @@ PruneError                    1   something failed; the message says what to do 
 ├── TrainingError             1   the run cannot go on (a loss that is not finite, ...)
 ├── ShrinkError               1   the small model is not equal to the masked one
 ├── CheckpointError           1   a saved model that cannot be trusted
+├── KernelError               1   a block-sparse layer that no backend, or not this one, can run
+├── ExportError               1   a model that cannot be exported, or whose file is not equal
 ├── StoreError                1   the run folders or their index
 ├── SweepFailed               3   the sweep ended with failed trials
 └── Stopped                  75   stopped by a limit; the same command resumes
@@ -56,6 +58,14 @@ class ShrinkError(PruneError):
 
 
 class CheckpointError(PruneError):
+    pass
+
+
+class KernelError(PruneError):
+    pass
+
+
+class ExportError(PruneError):
     pass
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, final
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerState
@@ -16,6 +17,8 @@ from prune.masks.schedule import Ramp
 from prune.records import Point, Record
 from prune.store import RunFolder
 from prune.training.trainer import SparseTrainer
+
+CONTEXT_MB = 600  # of a device's memory: what a process takes before its first tensor
 
 
 @final
@@ -35,22 +38,26 @@ class Narrator:
 
     def begin(self, config: RunConfig, run_id: str, path: Path) -> None:
         title = " · ".join(dict.fromkeys([config.experiment, config.model.name, config.task.name]))
-        self.say(f"{title:<44}run {run_id}   {path}")
+        self.say(f"{title:<43} run {run_id}   {path}")
 
     def plan(self, sites: list[Site]) -> None:
         """One line a part: how many matrices, by which algorithm, cut how."""
         if not sites:
             self.say("  dense       nothing is pruned")
-        for part in dict.fromkeys(site.part for site in sites):
+        parts = dict.fromkeys(site.part for site in sites)
+        width = max(11, *map(len, parts)) if parts else 0
+        for part in parts:
             ours = [site for site in sites if site.part == part]
             ties = len({site.scores for site in ours})
             shared = f", {ties} score tensors" if ties < len(ours) else ""
             shared = ", shared in pairs" if 2 * ties == len(ours) else shared
             name = type(ours[0].algorithm).__module__.rpartition(".")[2]
             linears = len({site.module for site in ours})  # an ampere mask may come on top
-            self.say(f"  {part:<11} {linears} linears   {name:<18} {ours[0].geometry}{shared}")
+            self.say(f"  {part:<{width}} {linears} linears   {name:<18} {ours[0].geometry}{shared}")
 
     def schedule(self, ramp: Ramp, penalty: float, prunes: bool) -> None:
+        if not ramp.total:
+            return
         if not prunes:
             self.say(f"  schedule    {ramp.total:,} steps: {ramp.warmup} warm-up")
             return
@@ -59,6 +66,9 @@ class Narrator:
             f"  schedule    {ramp.total:,} steps: {ramp.begin} warm-up, "
             f"{ramp.end - ramp.begin} ramp, {ramp.total - ramp.end} final{lambda_}"
         )
+
+    def resumed(self, step: int, steps: int) -> None:
+        self.say(f"resumed     at step {step:,} of {steps:,}")
 
     def shrunk(self, before: Shape, after: Shape, difference: float) -> None:
         self.say(
@@ -90,7 +100,7 @@ def summary(record: Record) -> str:
     against = "" if dense is None or point.stage == "dense" else f" (dense {dense:.1f})"
     cell = point.latency[0]
     return (
-        f"{name.replace('_', ' ').capitalize()} {point.quality[name]:.1f}{against}   "
+        f"{name[0].upper()}{name[1:].replace('_', ' ')} {point.quality[name]:.1f}{against}   "
         f"density {point.density.nonzero:.2f} ({point.density.stored:.2f} stored)   "
         f"{point.dense_size_mb:.1f} -> {point.size_mb:.1f} MB   "
         f"speedup {cell.speedup:.2f}x ({cell.speedup_low:.2f} to {cell.speedup_high:.2f})"
@@ -131,6 +141,8 @@ class Watch(TrainerCallback):
         if pruner.sites:
             values |= {"density": pruner.density(), "penalty": pruner.penalty()}
             words.append(f"density {values['density']:.2f}")
+        if torch.cuda.is_available():  # a sweep puts as many runs on a device as fit
+            values["memory_mb"] = torch.cuda.max_memory_reserved() / 2**20 + CONTEXT_MB
         steps = self.before + state.max_steps
         self.folder.log(self.before + state.global_step, steps=steps, **values)
         self.bar.update(self.job, state="   ".join(words))

@@ -44,7 +44,7 @@ def _written(value: Any) -> str:
         return "{" + ",".join(f"{k}:{_written(v)}" for k, v in value.items()) + "}"
     if not isinstance(value, str):
         return repr(value)
-    plain = re.fullmatch(r"[A-Za-z/.][\w./:-]*", value)
+    plain = re.fullmatch(r"[A-Za-z/.][\w./:-]*", value, re.ASCII)
     if plain and value.lower() not in ("null", "true", "false", "nan", "inf"):
         return value
     # Backslashes count only before a quote.

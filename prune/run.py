@@ -11,16 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from transformers import PreTrainedModel, PrinterCallback, TrainingArguments, set_seed
+from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from prune import compose, tasks
+from prune.aiming import goal_of, verdict
 from prune.artifact import checkpoint
 from prune.artifact.card import card
 from prune.artifact.fill import fill
 from prune.artifact.shrink import check, shrink
 from prune.config import RunConfig, run_id
-from prune.errors import ConfigError, StoreError
+from prune.errors import StoreError
 from prune.evidence import evidence
 from prune.masks.from_config import policy_of
 from prune.masks.policy import Policy, resolve
@@ -29,13 +29,16 @@ from prune.narrator import Narrator, Watch
 from prune.overrides import overrides_of
 from prune.records import Point, Record
 from prune.sources import Source, find_source
-from prune.speed.lease import Lease
+from prune.speed.lease import Lease, this_device
 from prune.store import RunFolder, Store
 from prune.tasks.base import Task
 from prune.teachers import distillation_of
+from prune.training.arguments import arguments
+from prune.training.checkpoints import Checkpoints
 from prune.training.distillation import Distillation
+from prune.training.resumable import RunTrainer
 from prune.training.swaps import Anneal, Swaps, install
-from prune.training.trainer import SparseTrainer
+from prune.training.target import Steering
 
 
 def ensure(config: RunConfig, overrides: Sequence[str], store: Store) -> Record:
@@ -57,19 +60,22 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     """Do the run whose folder is open, and record it."""
     set_seed(config.seed)
     work = prepare(config, store, folder)
-    pruner = train(work, work.model, work.policy, config.train.epochs, config.train.lr)
+    pruner = train(work, "train", work.model, work.policy, config.train.epochs, config.train.lr)
     pruner.finish()
+    work.density = pruner.density()
     work.swaps.fold()
     small = cut(work)
     points = [keep(work, small, "pruned" if pruner.sites else work.stage, "model")]
     if config.fill.epochs:
         work.narrator.filled(fill(small, config.seed))
-        train(work, small, Policy(), config.fill.epochs, config.fill.lr or config.train.lr)
+        train(work, "fill", small, Policy(), config.fill.epochs, config.fill.lr or config.train.lr)
         points.append(keep(work, small, "filled", "filled"))
     record = record_of(work, points)
     for point in points:
-        (folder.path / point.artifact / "README.md").write_text(card(record, point))
+        path = folder.path / point.artifact
+        (path / "README.md").write_text(card(record, point, path))
     record = folder.finish(record)
+    folder.drop_checkpoints()
     work.narrator.end(record)
     return record
 
@@ -93,6 +99,7 @@ class Work:
     swaps: Swaps
     distillation: Distillation | None
     difference: float = 0.0  # of logits, small against masked
+    density: float = 1.0  # of the parts that are pruned
     steps: int = 0  # trained so far
 
     @property
@@ -107,10 +114,10 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
     narrator.begin(config, folder.run_id, folder.path)
     start = find_source(config, config.model.name_or_path, store)
     teacher = find_source(config, config.teacher.name_or_path, store)
-    task = tasks.get(config.task, tasks.tokenizer_for(config.task, start.location), config.seed)
+    task = tasks.get(config.task, tasks.processor_for(config.task, start.location), config.seed)
     model = start_model(config, start, task)
-    check_lengths(config, model)
-    policy = policy_of(config)
+    check_lengths(config, model, task)
+    policy = policy_of(config) if config.train.epochs else Policy()
     sites = resolve(model, policy)
     narrator.plan(sites)
     ramp = policy.schedule.fit(*training_steps(config, len(task.train), config.train.epochs))
@@ -119,7 +126,7 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
         config,
         folder,
         narrator,
-        Lease(store.root / ".device"),
+        Lease(store.root / ".devices" / this_device()),
         start,
         teacher,
         task,
@@ -131,25 +138,40 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
     )
 
 
-def train(work: Work, model: PreTrainedModel, policy: Policy, epochs: float, lr: float) -> Pruner:
-    """Fine-tune `model`, with masks between the steps where `policy` has any."""
+def train(
+    work: Work, phase: str, model: PreTrainedModel, policy: Policy, epochs: float, lr: float
+) -> Pruner:
+    """Fine-tune `model`, with masks between the steps where `policy` has any.
+
+    Goes on from the last checkpoint of this phase, if an earlier attempt left one.
+    """
     if not epochs:  # a phase that is not wanted, as when the zeros of another run are filled
         return Pruner(model, Policy(), 0)
-    trainer = SparseTrainer(
+    checkpoints = Checkpoints(work.folder.checkpoints / phase)
+    trainer = RunTrainer(
         model=model,
-        args=arguments(work.config, work.folder, epochs, lr),
+        args=arguments(work.config, work.folder.path / "trainer", epochs, lr),
         train_dataset=work.task.train,
         data_collator=work.task.collate,
         policy=policy,
         distillation=work.distillation,
         scores_lr=work.config.train.scores_lr,
         lease=work.lease,
+        checkpoints=checkpoints,
+        clock=work.folder.elapsed,
+        warn=work.narrator.say,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch(work.folder, trainer, work.steps))
     trainer.add_callback(Anneal(work.swaps, work.config.swap.ratio))
-    trainer.train()
+    if goal := goal_of(work.config, policy, model, work.dense, work.lease):
+        trainer.add_callback(Steering(trainer, goal))
+    if found := checkpoints.latest():
+        work.folder.resume(work.steps + found.step, found.seconds)
+        work.narrator.resumed(found.step, found.steps)
+    trainer.go_on(found)
     work.steps += trainer.state.global_step
+    work.folder.reached(work.steps)
     model.cpu()
     return trainer.pruner
 
@@ -168,9 +190,12 @@ def cut(work: Work) -> PreTrainedModel:
 def keep(work: Work, model: PreTrainedModel, stage: str, name: str) -> Point:
     """Save `model` as `name` in the run's folder, and measure what was saved."""
     path = work.folder.path / name
-    checkpoint.save(model, path, work.task.tokenizer, work.folder.run_id)
+    checkpoint.save(model, path, work.task.processor, work.folder.run_id)
     point = evidence(work.config, path, work.dense, work.task, work.lease, stage, work.difference)
     work.narrator.measured(point)
+    whole = work.dense.num_parameters()
+    if stage == "pruned" and (line := verdict(work.config, point, whole, work.density)):
+        work.narrator.say(line)
     return point
 
 
@@ -183,13 +208,11 @@ def start_model(config: RunConfig, start: Source, task: Task) -> PreTrainedModel
     return model
 
 
-def check_lengths(config: RunConfig, model: PreTrainedModel) -> None:
+def check_lengths(config: RunConfig, model: PreTrainedModel, task: Task) -> None:
     """Raises ConfigError, before any work, for a length that the model cannot read."""
-    longest = getattr(model.config, "max_position_embeddings", None) or math.inf
-    asked = max(length for _, length in config.measure.grid)
-    for key, length in (("measure.grid", asked), ("task.max_length", config.task.max_length)):
-        if length > longest:
-            raise ConfigError(f"{key}: the model reads {longest} tokens at most, not {length}")
+    asked = [("measure.grid", length) for _, length in config.measure.grid]
+    for key, length in [*asked, ("task.max_length", config.task.max_length)]:
+        task.check_length(model, key, length)
 
 
 def training_steps(config: RunConfig, examples: int, epochs: float) -> tuple[int, float]:
@@ -198,35 +221,10 @@ def training_steps(config: RunConfig, examples: int, epochs: float) -> tuple[int
     return config.train.max_steps or math.ceil(epochs * per_epoch), per_epoch
 
 
-def arguments(config: RunConfig, folder: RunFolder, epochs: float, lr: float) -> TrainingArguments:
-    """The Trainer's own settings."""
-    train = config.train
-    return TrainingArguments(
-        output_dir=str(folder.path / "trainer"),
-        seed=config.seed,
-        num_train_epochs=epochs,
-        max_steps=train.max_steps or -1,
-        per_device_train_batch_size=train.batch_size,
-        gradient_accumulation_steps=train.accumulation,
-        learning_rate=lr,
-        weight_decay=train.weight_decay,
-        max_grad_norm=train.clip,
-        bf16=train.precision == "bf16",
-        use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length" if train.group_by_length else "random",
-        logging_steps=train.log_steps,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        save_strategy="no",
-        report_to=[],
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
-
-
 def record_of(work: Work, points: list[Point]) -> Record:
     """The record, with what the run came from and the quality it is to be held against."""
     sources = (work.teacher, work.start)
-    reference = next((s.record.points[-1].quality for s in sources if s.record), {})
+    reference = next((reference_of(s.record) for s in sources if s.record), {})
     return work.folder.outcome(
         "done",
         metric=work.task.metric,
@@ -234,3 +232,9 @@ def record_of(work: Work, points: list[Point]) -> Record:
         reference=points[0].quality if points[0].stage == "dense" else reference,
         lineage={"model": work.start.name, "teacher": work.teacher.name},
     )
+
+
+def reference_of(record: Record) -> dict[str, float]:
+    """The quality that what comes of this run is held against: that of its dense model."""
+    last = record.points[-1]
+    return last.quality if last.stage == "dense" else record.reference

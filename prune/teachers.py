@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 
 from prune.artifact import checkpoint
 from prune.config import RunConfig
-from prune.errors import ConfigError
 from prune.narrator import Narrator
 from prune.sources import Source
 from prune.store import Store
@@ -38,14 +37,10 @@ def distillation_of(
         return None
     network = checkpoint.load_any(source.location, task.load_teacher)
     task.check(network, f"the teacher {source.name}")
-    if network.config.vocab_size != model.config.vocab_size:
-        raise ConfigError(
-            f"teacher {source.name} has a vocabulary of {network.config.vocab_size:,}, the model "
-            f"one of {model.config.vocab_size:,}: they must share a tokenizer"
-        )
+    task.check_teacher(network, model, source.name)
     teacher: Teacher = OnlineTeacher(network, task.logit_names)
     how = "asked in every step"
-    if wanted.cache:
+    if wanted.cache and task.caches_logits:
         teacher = cached_teacher(config, network, task, store)
         how = f"logits cached, {teacher.size_mb:.3g} MB"
     record = source.record

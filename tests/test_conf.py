@@ -55,6 +55,14 @@ def test_every_experiment_composes_and_so_does_what_it_needs(name: str) -> None:
         assert needed.seed == config.seed
 
 
+def test_what_a_run_needs_is_measured_at_the_length_of_its_task() -> None:
+    config = compose.load(["experiment=hybrid_mnli", "task.max_length=64"])
+    (needed,) = compose.needs(config)
+    assert needed.measure.grid == config.measure.grid == [[32, 64], [1, 64]]
+    named = compose.load(["experiment=hybrid_mnli", "measure.grid=[[4,32]]"])
+    assert compose.needs(named) == compose.needs(compose.load(["experiment=hybrid_mnli"]))
+
+
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids="=".join)
 def test_every_choice_composes_with_the_default_and_is_called_as_its_file(
     group: str, name: str
@@ -141,7 +149,6 @@ def test_all_problems_are_reported_at_once_each_with_a_way_out() -> None:
         "experiment=",
         "train=null",
         "train.lr=${nope}",
-        "target.density=0.5",  # the default algorithm does not rank
     ],
 )
 def test_a_bad_override_is_a_config_error(override: str) -> None:
@@ -254,3 +261,12 @@ def test_exit_codes(words: list[str], code: int, line: str, runs: Path, tmp_path
     said = done.stdout + done.stderr
     assert line in said
     assert "Traceback" not in said
+
+
+def test_a_run_has_one_target_and_something_to_reach_it_with() -> None:
+    with pytest.raises(ConfigError, match=r"target.density and target.speedup: a run has one"):
+        compose.load(["target.density=0.5", "target.speedup=2"])
+    with pytest.raises(ConfigError, match=r"target.params: nothing is pruned"):
+        compose.load(["target.params=1e6", "attention=dense", "ffn=dense"])
+    with pytest.raises(ConfigError, match=r"batch 7 x 64 is not measured; add it to measure.grid"):
+        compose.load(["target.latency_ms=3", "target.batch=7", "measure.grid=[[32,64]]"])

@@ -81,9 +81,9 @@ def check_prune(words: list[str], folder: Path) -> None:
             assert re.search(rf"(?<![\w-]){word.partition('=')[0]}(?![\w-])", text), word
     values = [word for word in rest if "=" in word and not word.startswith("-")]
     if name == "train":
-        compose.load(values)
+        compose.load([v for v in values if not v.startswith("from_run=")])
     elif name == "sweep":
-        plan = [word for word in rest if word != "--dry-run"]
+        plan = [word for word in rest if not word.startswith("-")]
         assert "prune train" in prune("sweep", *plan, "--dry-run", cwd=folder)
 
 
@@ -128,14 +128,17 @@ def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ),
     }
     monkeypatch.chdir(tmp_path)
-    loop, trainer = blocks(README, "python")
+    loading, loop, trainer = blocks(README, "python")
     exec(compile(loop, "README.md", "exec"), names)
-    small, again = names["small"], names["again"]
+    small = names["small"]
     assert isinstance(small, torch.nn.Module)
-    assert isinstance(again, torch.nn.Module)
-    with torch.no_grad():
-        expected = small.eval()(input_ids=ids).start_logits
-        assert torch.equal(again.eval()(input_ids=ids).start_logits, expected)
+    for code in ("", loading):
+        exec(compile(code, "README.md", "exec"), names)
+        again = names.pop("again")
+        assert isinstance(again, torch.nn.Module)
+        with torch.no_grad():
+            expected = small.eval()(input_ids=ids).start_logits
+            torch.testing.assert_close(again(input_ids=ids).start_logits, expected)
     names["model"] = BertForQuestionAnswering(model.config)
     exec(compile(trainer, "README.md", "exec"), names)
     small = names["small"]

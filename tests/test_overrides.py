@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prune.compose import load, load_many, needs, plain, sweep_values
+from prune.compose import load, load_many, needs, plain
 from prune.config import RunConfig
 from prune.errors import ConfigError
+from prune.grammar import sweep_values
 from prune.overrides import overrides_of
 
 EXPERIMENTS = ("toy", "dense_toy", "hybrid_squad", "dense_squad")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 import torch
 
 import prune
+from prune import run
 from prune.cli import main
+from prune.errors import PruneError
 from prune.store import Store
+from prune.training.resumable import RunTrainer
 
 SAVED = ["model.name_or_path={dense}", "teacher=none"]
 QUICK = [
@@ -92,6 +96,46 @@ def test_a_teacher_by_its_id_asked_each_step_and_swaps_and_a_penalty(
     assert model.config.hidden_act == "relu"
 
 
+def test_another_runs_model_is_filled_and_its_lineage_recorded(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRUNE_RUNS", str(finished))
+    dense, first = Store(finished).records()[:2]
+    assert main(["train", f"from_run={first.run_id}"]) == 2
+    assert "fill.epochs=N" in capsys.readouterr().err
+    command = ["train", f"from_run={first.run_id}", "fill.epochs=1", "train.max_steps=8"]
+    assert main(command) == 0
+    record = Store(finished).records()[-1]
+    assert record.lineage["model"] == first.run_id
+    assert [point.stage for point in record.points] == ["filled", "filled"]
+    assert record.reference == dense.points[-1].quality
+    assert record.points[0].density == first.points[-1].density  # nothing is pruned twice
+    assert record.steps == 8
+    assert main(command) == 0
+    assert "is done already" in capsys.readouterr().out
+
+
+def test_a_small_model_that_is_not_equal_stops_the_run_and_names_the_layer(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def faulty(model: torch.nn.Module, round_to: int) -> torch.nn.Module:
+        small = prune.shrink(model, round_to)
+        with torch.no_grad():
+            small.get_parameter("bert.encoder.layer.1.output.dense.weight")[:9] += 0.1
+        return small
+
+    monkeypatch.setenv("PRUNE_RUNS", str(finished))
+    monkeypatch.setattr("prune.run.shrink", faulty)
+    dense = Store(finished).records()[0].run_id
+    asked = [f"model.name_or_path='{dense}'", "teacher=none", "train.max_steps=4", "seed=3"]
+    assert main(["train", "+experiment=toy", *QUICK, *asked]) == 1
+    shown = capsys.readouterr().err
+    assert "logits differ by" in shown and "bert.encoder.layer.1.output.dense" in shown
+    (failed,) = Store(finished).records(status="failed")
+    assert "bert.encoder.layer.1.output.dense" in failed.error
+    assert not (Path(failed.path) / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("overrides", "code", "message"),
     [
@@ -109,6 +153,8 @@ def test_a_teacher_by_its_id_asked_each_step_and_swaps_and_a_penalty(
         (["model.name_or_path=./nowhere"], 1, "there is no model folder ./nowhere"),
         (["model.name_or_path=no-such/model"], 1, "model.name_or_path=FOLDER"),
         (["teacher.name_or_path='abcdef12'"], 1, "abcdef12"),
+        (["model.name_or_path='deadbeef'"], 1, "no run 'deadbeef'"),
+        (["task=sst2", *SAVED], 2, "task=sst2 needs one ForSequenceClassification"),
         (["train.lr=1e30", "teacher=none"], 1, "lower train.lr"),
     ],
 )
@@ -129,22 +175,53 @@ def test_bad_input_gets_its_line(
     assert "Traceback" not in shown and "unexpected" not in shown
 
 
+def test_what_failed_after_the_training_is_not_trained_again(
+    finished: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, runs)
+    command = ["train", "experiment=toy", *QUICK, "seed=1", "fill.epochs=1"]
+    command += ["model.name_or_path='experiment:dense_toy seed=0'", "teacher=none"]
+    monkeypatch.setattr(run, "record_of", _broken)  # when all is trained and measured
+    assert main(command) == 1
+    assert "the disk is gone" in capsys.readouterr().err
+    failed = Store(runs).records(status="failed")[-1]
+    metrics = Path(failed.path) / "metrics.jsonl"
+    assert failed.steps == 48 and (lines := metrics.read_text())
+    monkeypatch.undo()
+    monkeypatch.setenv("PRUNE_RUNS", str(runs))
+    monkeypatch.setattr(RunTrainer, "train", _broken)
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("resumed     at step 24 of 24") == 2
+    record = Store(runs).find(failed.run_id)
+    assert (record.status, record.steps) == ("done", 48) and metrics.read_text() == lines
+    assert not (Path(record.path) / "checkpoints").exists()
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise PruneError("the disk is gone")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_any_moment_the_same_command_completes(runs: Path, seed: int) -> None:
-    command = [sys.executable, "-P", "-m", "prune", "train", "+experiment=toy", *QUICK]
-    wait = random.Random(seed).uniform(3, 14)
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ.copy())
-    deadline = time.monotonic() + wait
-    while time.monotonic() < deadline and child.poll() is None:
-        time.sleep(0.05)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    before = {record.run_id: record.status for record in Store(runs).records()}
-    assert set(before.values()) <= {"interrupted", "done"}
+def test_killed_at_any_moments_the_same_command_ends_in_the_same_weights(
+    finished: Path, runs: Path, seed: int
+) -> None:
+    words = ["train", "+experiment=toy", *QUICK, "fill.epochs=1"]
+    command = [sys.executable, "-P", "-m", "prune", *words]
+    environment = os.environ | {"PRUNE_CHECKPOINT_S": "0"}
+    moments = random.Random(seed)
+    for _ in range(2):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+        deadline = time.monotonic() + moments.uniform(3, 20)
+        while time.monotonic() < deadline and child.poll() is None:
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert {record.status for record in Store(runs).records()} <= {"interrupted", "done"}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = Store(runs).records()
-    assert [record.status for record in after] == ["done", "done"]
-    for record in after:
-        if before.get(record.run_id) == "interrupted":
-            assert prune.load(Path(record.path) / "model") is not None
+    expected = {record.run_id: record for record in Store(finished).records()}
+    for record in Store(runs).records():
+        straight = expected[record.run_id]
+        assert record.status == "done" and record.steps == straight.steps
+        assert [p.sha256 for p in record.points] == [p.sha256 for p in straight.points]
+        assert prune.load(Path(record.path) / record.points[-1].artifact) is not None

@@ -55,10 +55,26 @@ def open_store() -> "Store":
     return Store()
 
 
+def store_if_any() -> "Store | None":
+    """The store, if there are runs at all: a look must not make the folder."""
+    from prune.compose import runs_dir
+
+    return open_store() if runs_dir().is_dir() else None
+
+
 def say(text: str) -> None:
     """Print unless --quiet."""
     if not os.environ.get("PRUNE_QUIET"):
         print(text)
+
+
+def calm() -> None:
+    """Keep what the libraries say of themselves off the terminal."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

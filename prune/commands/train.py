@@ -9,6 +9,11 @@ from prune.config import RunConfig, run_id
 def main(argv: Sequence[str]) -> int:
     from prune.app import run_app
 
+    if any(a.startswith("from_run=") for a in argv):
+        from prune.sources import continued
+        from prune.store import Store
+
+        argv = continued(argv, Store())
     run_app(train, argv)
     return 0
 
