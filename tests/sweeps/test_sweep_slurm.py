@@ -63,7 +63,7 @@ def wait(executor: Executor) -> Ended:
 def test_what_is_asked_of_slurm() -> None:
     file = {"space": {"seed": "1,2"}, "launcher": "slurm", "slurm": {"partition": "cpu"}}
     space = parse("test", file)
-    assert space.launcher == Launcher("slurm", {"partition": "cpu"})
+    assert space.launcher == Launcher("slurm", {"slurm": {"partition": "cpu"}})
     asked = changed(space, ["slurm.partition=gpu", "slurm.gpus_per_node=1", "seed=3"])
     assert asked.launcher.options == {"partition": "gpu", "gpus_per_node": 1}
     assert asked.fixed == ["seed=3"]
@@ -132,7 +132,8 @@ def test_a_job_whose_machine_is_lost_ends_without_a_result(slurm: Path, tmp_path
     until(lambda: log.exists() and "up" in log.read_text())
     os.killpg(int(log.with_suffix(".job").read_text()), signal.SIGKILL)
     job = executor.placed[0].job
-    until(lambda: job.done(force_check=True))  # otherwise Slurm is asked once a minute
+    assert job
+    until(lambda: job.over(surely=True))  # otherwise Slurm is asked once a minute
     assert str(wait(executor)) == "ended without a result"
 
 
