@@ -150,9 +150,9 @@ class RayExecutor(RemoteExecutor):
     def _actors(self) -> Any:
         asked = {"num_cpus": self.threads, **self.options, "namespace": NAMESPACE}
         try:
-            return self.ray.remote(
-                lifetime="detached", max_concurrency=AT_ONCE, **asked
-            )(runner.Runner)
+            return self.ray.remote(lifetime="detached", max_concurrency=AT_ONCE, **asked)(
+                runner.Runner
+            )
         except (ValueError, TypeError) as error:
             raise ConfigError(f"ray: {' '.join(str(error).split())[:300]}") from error
 

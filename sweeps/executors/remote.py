@@ -40,7 +40,7 @@ class RemoteJob(ABC):
     def stop(self, begun: bool) -> None:
         """It is asked to end, and killed if it does not; or it does not begin."""
 
-    def leave(self) -> None:
+    def leave(self) -> None:  # noqa: B027
         """Its run is over, and nobody wants to know more."""
 
 

@@ -114,7 +114,7 @@ def test_options_that_ray_does_not_know_are_refused(options: dict[str, Any], mes
 
 
 def test_where_nobody_listens_there_is_no_cluster() -> None:
-    with pytest.raises(UsageError, match="no cluster at localhost:1 .*ray start --head"):
+    with pytest.raises(UsageError, match=r"no cluster at localhost:1 .*ray start --head"):
         RayExecutor(1, 1, {"address": "localhost:1"})
 
 
