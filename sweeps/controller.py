@@ -183,8 +183,8 @@ class Controller:
     def _record(self, run_id: str, status: str) -> Record | None:
         """What the store has, if it has that status. A broken folder is the child's to report."""
         with contextlib.suppress(StoreError):
-            record = self.store.find(run_id)
-            return record if record.status == status else None
+            record = self.store.get(run_id)
+            return record if record and record.status == status else None
         return None
 
     def _finished(self, run_id: str) -> Record | None:
