@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "grid": {},
 }
 ASK_MS, RESUME_MS = 200, 10_000
+GENERATION = "NSGAIISampler:generation"  # where Optuna keeps it
 SPARE = 200  # trials that are left to be asked for
 
 
@@ -86,9 +87,9 @@ class World:
         for number in range(self.count):
             record = dataclasses.replace(first, run_id=f"{number:08x}")
             self.save(record)
-            self.study.study.add_trial(self.told(record, rng))
+            self.study.study.add_trial(self.told(record, number, rng))
 
-    def told(self, record: Record, rng: random.Random) -> FrozenTrial:
+    def told(self, record: Record, number: int, rng: random.Random) -> FrozenTrial:
         values = {name: drawn(axis, rng) for name, axis in self.study.distributions.items()}
         found = measured(record)
         # no two trials measure the same
@@ -99,6 +100,7 @@ class World:
             distributions=self.study.distributions,
             values=objectives,
             user_attrs={"run_id": record.run_id, "command": "prune train " + 150 * "x"},
+            system_attrs={GENERATION: number // 50} if self.how["sampler"] == "nsga2" else {},
             constraints={str(c): -1.0 for c in self.study.search.constraints},
         )
 

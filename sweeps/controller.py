@@ -27,7 +27,7 @@ from sweeps.signals import Signals
 from sweeps.stopping import Stopper
 from sweeps.study import Study, open_study
 
-POLL_S = 0.1
+POLL_S = 0.02
 UPDATE_S = 0.5
 ANY = Job("", (), Path(), memory_mb=0.0)  # fits wherever anything does
 

@@ -19,7 +19,7 @@ from sweeps.executors import Ended, Executor, Job, Where, local
 from sweeps.executors.runner import WHERE, begin
 
 NUMBER = ".job"  # beside the log of a job: its number
-GRACE_S, POLL_S = 60.0, 0.5
+GRACE_S, POLL_S = 60.0, 0.2  # a cluster is not asked more often
 
 
 class RemoteJob(ABC):
@@ -73,6 +73,7 @@ class RemoteExecutor(Executor):
         self.slots, self.threads = slots, threads or 1
         self.program = program or local.PROGRAM
         self.placed: dict[int, Placed] = {}
+        self._next = 0.0  # look, monotonic
 
     @abstractmethod
     def begin(self, job: Job) -> RemoteJob:
@@ -112,6 +113,9 @@ class RemoteExecutor(Executor):
                 placed.job.stop(placed.begun())
 
     def poll(self) -> list[Ended]:
+        if time.monotonic() < self._next:
+            return []
+        self._next = time.monotonic() + POLL_S
         over = [slot for slot, placed in self.placed.items() if placed.over()]
         return [self.placed.pop(slot).ended() for slot in over]
 
