@@ -1,13 +1,15 @@
-"""P12: how long a slot stays empty while work is left, and what the start of a trial costs.
+r"""P12: how long a slot stays empty while work is left, and what the start of a trial costs.
 
     python benchmarks/sweep_idle.py [--pairs 20] [--trials 12] [--hydra PYTHON] [--write]
 
-Two slots. The trials are those of toy_trial.py, equal on both sides, and of very different lengths.
-Against `prune sweep` stands Hydra's Optuna sweeper with its joblib launcher, which waits for a whole
-batch. It does not go with Optuna 5, so it has an environment of its own, whose Python `--hydra` is:
+Two slots. The trials are those of toy_trial.py, equal on both sides, of very different lengths.
+Against `prune sweep` stands Hydra's Optuna sweeper with its joblib launcher, which waits for a
+whole batch. It does not go with Optuna 5: it has an environment of its own, whose Python `--hydra`
+is.
 
     python -m venv ENV
-    ENV/bin/pip install hydra-optuna-sweeper==1.3.0 hydra-joblib-launcher 'sqlalchemy<2' 'numpy<2'
+    ENV/bin/pip install hydra-optuna-sweeper==1.3.0 hydra-joblib-launcher \
+        'sqlalchemy<2' 'numpy<2'
 
 Without it, the same barrier stands in: as many trials as there are slots, all waited for.
 

@@ -12,11 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests/sweeps")]
-
-import child
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from prune.config import run_id
+from tests.sweeps import child
 
 SHORTEST_S, LONGEST_S = 1.0, 12.0
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -118,13 +118,10 @@ class Store:
         return reading.read(self._path(prefix))
 
     def get(self, run_id: str) -> Record | None:
-        """The run of this whole id; None if there is none. No other folder is looked at.
-
-        Raises StoreError if it is broken.
-        """
+        """The run of this whole id, None if there is none. Raises StoreError if it is broken."""
         found = self._paths(run_id)
-        found = found if len(found) < 2 else [min(found, key=_rank)]
-        return reading.read(found[0]) if found else None
+        path = found[0] if len(found) == 1 else min(found, key=_rank, default=None)
+        return reading.read(path) if path else None
 
     def name(self, prefix: str) -> str:
         """`GROUP/ID` of the run that `find` would give; it may be broken."""
