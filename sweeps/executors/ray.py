@@ -5,6 +5,7 @@ their names. Without an address the cluster is the one Ray finds on this machine
 that ends with the controller.
 """
 
+import contextlib
 import itertools
 import logging
 import math
@@ -176,10 +177,12 @@ class RayExecutor(RemoteExecutor):
         return min(itertools.chain(*found), default=0.0)
 
     def _said(self, node: str, command: Sequence[str]) -> str:
-        """What a command says on that machine."""
+        """What a command says on that machine; nothing if the machine does not answer."""
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         there = self.ray.remote(num_cpus=0, scheduling_strategy=strategy(node, soft=False))
-        return str(self.ray.get(there(devices.answer).remote(command), timeout=LOOK_S))
+        with contextlib.suppress(self.ray.exceptions.RayError):
+            return str(self.ray.get(there(devices.answer).remote(command), timeout=LOOK_S))
+        return ""
 
     def _given(self, share: float) -> dict[str, str]:
         """The variables of a run: those of this process, as sbatch has it; devices are Ray's."""
