@@ -49,6 +49,11 @@ def problems(config: RunConfig) -> list[str]:
     if not config.measure.grid:
         found.append("measure.grid is empty: name at least one [batch,length]")
         return found
+    if config.shrink.in_training and "l0" in (config.attention.algorithm, config.ffn.algorithm):
+        found.append(
+            "shrink.in_training: the masks of l0 are random while it trains, so nothing is dead "
+            "for sure; use shrink.in_training=false"
+        )
     return found + _target_problems(config)
 
 

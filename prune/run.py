@@ -26,6 +26,7 @@ from prune.masks.from_config import policy_of
 from prune.masks.policy import Policy, resolve
 from prune.masks.pruner import Pruner
 from prune.narrator import Narrator, Watch
+from prune.narrowing import Narrowing
 from prune.overrides import overrides_of
 from prune.records import Point, Record
 from prune.sources import Source, find_source
@@ -166,6 +167,10 @@ def train(
     trainer.add_callback(Anneal(work.swaps, work.config.swap.ratio))
     if goal := goal_of(work.config, policy, model, work.dense, work.lease):
         trainer.add_callback(Steering(trainer, goal))
+    if work.config.shrink.in_training and phase == "train":
+        cut_off = Narrowing(trainer, model, work.config.shrink, work.narrator.say)
+        trainer.reshaping = cut_off
+        trainer.add_callback(cut_off)
     if found := checkpoints.latest():
         work.folder.resume(work.steps + found.step, found.seconds)
         work.narrator.resumed(found.step, found.steps)
@@ -182,7 +187,7 @@ def cut(work: Work) -> PreTrainedModel:
     inputs = work.task.sample_batches(8, 2)
     tolerance = work.config.shrink.tolerance
     work.difference = check(work.model, small, inputs, work.task.logit_names, tolerance)
-    shapes = checkpoint.shape_of(work.model), checkpoint.shape_of(small)
+    shapes = checkpoint.shape_of(work.dense), checkpoint.shape_of(small)
     work.narrator.shrunk(*shapes, work.difference)
     return small
 
