@@ -122,6 +122,8 @@ class TrainConfig:
     group_by_length: bool = True
     eval_batch_size: int = at_least(1, 64)
     log_steps: int = at_least(1, 20)
+    targets: list[float] = field(default_factory=list)  # easier ones, passed on the way: see forks
+    trunk: str | None = None  # the run this one was forked from; set by that run
 
 
 @dataclass(frozen=True)

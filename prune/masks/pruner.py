@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from prune.errors import PolicyError, TrainingError
 from prune.masks.groups import OFF, Slot, Tie, build
 from prune.masks.policy import Policy, Rule, Site, resolve
+from prune.masks.refusals import refuse_sharded, refuse_step
 from prune.masks.remask import draw_noise, mask_together
 from prune.masks.schedule import Ramp
 
@@ -57,7 +58,7 @@ class Pruner:
         self.prunable = sum(slot.full.numel() for slot in self.slots)  # weights, at first
         self._penalised = Counter(t.part for t in self.learned() if t.algorithm.penalised)
         self._hooks: list[Any] = []
-        self._refuse_sharded()
+        refuse_sharded(self.slots)
         self.apply()
 
     # -- what a training loop calls ------------------------------------------------------------
@@ -175,7 +176,7 @@ class Pruner:
 
     @torch.no_grad()
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._refuse(optimizer, args, kwargs)
+        refuse_step(optimizer, args, kwargs)
         for slot in self.slots:
             slot.pull_gradient()
             slot.put_full()
@@ -233,20 +234,3 @@ class Pruner:
             dead, live = state.get(f"gone.{tie.name}", torch.zeros(2)).tolist()
             tie.gone = int(dead), int(live)
         self.apply()
-
-    # -- what breaks the idea is refused ---------------------------------------------------------
-
-    def _refuse_sharded(self) -> None:
-        for slot in self.slots:
-            if type(slot.weight.data) is not Tensor or slot.weight.is_meta:
-                raise TrainingError(
-                    f"{slot.name} is sharded or not loaded: masks need whole parameters"
-                )
-
-    def _refuse(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if any(given is not None for given in (*args[1:], kwargs.get("closure"))):
-            raise TrainingError(
-                "optimizer.step(closure) sees the unmasked weights: call backward first"
-            )
-        if getattr(optimizer, "grad_scale", None) is not None:
-            raise TrainingError("fused fp16 loss scaling hides the gradients: use bf16 instead")

@@ -20,6 +20,8 @@ from prune.store.checks import artifact_problems, evidence_problems
 from prune.store.environment import environment
 from prune.store.files import storing, write_atomic
 
+CHECKPOINTS = "checkpoints"
+
 
 class RunFolder:
     """A run that this process holds. Made by `Store.open_run`.
@@ -32,13 +34,14 @@ class RunFolder:
         self, path: Path, config: RunConfig, overrides: Sequence[str], index: Callable[[], None]
     ) -> None:
         self.path, self.run_id, self.model_dir = path, path.name, path / "model"
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = path / CHECKPOINTS
         self.config, self.overrides = config, list(overrides)
         self.recorded = False
         self._index = index
         self._began = time.monotonic()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._steps = 0
+        self._inherited = 0  # of these steps
 
     def prepare(self) -> None:
         """Clear up after an earlier attempt and write what is asked. A finished run is refused."""
@@ -71,6 +74,11 @@ class RunFolder:
     def reached(self, step: int) -> None:
         """So many steps are done, whether or not there is a line of them."""
         self._steps = max(self._steps, step)
+
+    def inherit(self, steps: int) -> None:
+        """The first `steps` were done, and are counted, by the run this one was forked from."""
+        self._inherited = steps
+        self.reached(steps)
 
     def drop_checkpoints(self) -> None:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -110,7 +118,7 @@ class RunFolder:
             overrides=self.overrides,
             started=self._started,
             seconds=self.elapsed(),
-            steps=self._steps,
+            steps=self._steps - self._inherited,
             **found,
         )
 

@@ -64,7 +64,7 @@ class RunTrainer(SparseTrainer):
             except TrainingError:  # it would end the same way again
                 self.checkpoints.clear()
                 raise
-            self._keep(self._write_finished, finished=True)
+            self._keep(self.checkpoints, self._write_finished, finished=True)
             stops.heed()
 
     def _take(self, found: Checkpoint) -> None:
@@ -75,10 +75,14 @@ class RunTrainer(SparseTrainer):
         self._load_network(found.path)
         self.pruner.load_state_dict(load_file(found.path / PRUNER_FILE))
 
+    def keep(self, where: Checkpoints) -> None:
+        """A checkpoint of this moment between two steps."""
+        self._keep(where, self._write)
+
     # -- what the Trainer calls ------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self._keep(self._write)
+        self.keep(self.checkpoints)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Later, beside the optimizer: both may have to take another shape first."""
@@ -95,7 +99,9 @@ class RunTrainer(SparseTrainer):
             self.reshaping.take_up(folder)
         load_model(self.network, folder / WEIGHTS_FILE)
 
-    def _keep(self, write: Callable[[Path], None], finished: bool = False) -> None:
+    def _keep(
+        self, where: Checkpoints, write: Callable[[Path], None], finished: bool = False
+    ) -> None:
         state = Checkpoint(
             self.state.global_step,
             self.state.max_steps,
@@ -105,7 +111,7 @@ class RunTrainer(SparseTrainer):
             finished,
         )
         try:
-            self.checkpoints.write(state, write)
+            where.write(state, write)
         except StoreError as error:  # the training is worth more than its checkpoint
             self.warn(f"no checkpoint at step {state.step}: {error}")
 
