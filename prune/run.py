@@ -49,8 +49,9 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     set_seed(config.seed)
     work = prepare(config, store, folder)
     pruner = train(work, "train", work.model, work.policy, config.train.epochs, config.train.lr)
-    for fork in forked(config):
-        ensure(fork, overrides_of(fork), store)
+    with folder.not_counted():
+        for fork in forked(config):
+            ensure(fork, overrides_of(fork), store)
     pruner.finish()
     work.density = pruner.density()
     work.swaps.fold()
@@ -86,6 +87,7 @@ def train(
         work.folder.resume(work.steps + found.step, found.seconds)
         work.narrator.resumed(found.step, found.steps)
     trainer.go_on(found or (work.fork if phase == "train" else None))
+    work.folder.spent_on("training")
     work.steps += trainer.state.global_step
     work.folder.reached(work.steps)
     model.cpu()
@@ -100,6 +102,7 @@ def cut(work: Work) -> PreTrainedModel:
     work.difference = check(work.model, small, inputs, work.task.logit_names, tolerance)
     shapes = checkpoint.shape_of(work.dense), checkpoint.shape_of(small)
     work.narrator.shrunk(*shapes, work.difference)
+    work.folder.spent_on("shrinking")
     return small
 
 
@@ -109,6 +112,7 @@ def keep(work: Work, model: PreTrainedModel, stage: str, name: str) -> Point:
     checkpoint.save(model, path, work.task.processor, work.folder.run_id)
     point = evidence(work.config, path, work.dense, work.task, work.lease, stage, work.difference)
     work.narrator.measured(point)
+    work.folder.spent_on("measuring")
     whole = work.dense.num_parameters()
     if stage == "pruned" and (line := verdict(work.config, point, whole, work.density)):
         work.narrator.say(line)

@@ -74,6 +74,9 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
         folder.inherit(fork.step)
         narrator.say(f"  trunk       {config.train.trunk}, forked at step {fork.step}")
     narrator.schedule(ramp, policy.penalty, bool(sites))
+    folder.spent_on("data")
+    distillation = distillation_of(config, model, task, teacher, store, narrator)
+    folder.spent_on("teacher")
     return Work(
         config,
         folder,
@@ -87,7 +90,7 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
         policy=policy,
         fork=fork,
         swaps=install(model, config.swap.nonorm, config.swap.relu),
-        distillation=distillation_of(config, model, task, teacher, store, narrator),
+        distillation=distillation,
     )
 
 

@@ -73,7 +73,9 @@ def test_a_family_is_as_many_runs_and_one_ramp(
         assert child.reference == trunk.reference
         assert child.steps < trunk.steps
         steps += child.steps
+        assert child.seconds == pytest.approx(sum(child.costs.values()), rel=0.05)
     assert sum(trunk.points[0].widths) == pytest.approx(0.2 * 2048, abs=2)
+    assert trunk.seconds == pytest.approx(sum(trunk.costs.values()), rel=0.05)
     assert steps < 2 * trunk.steps < 3 * trunk.steps  # three runs' worth
     assert not list(runs.rglob("checkpoints"))
     capsys.readouterr()

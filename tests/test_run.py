@@ -67,6 +67,8 @@ def test_a_run_leaves_evidence_of_one_artifact(finished: Path) -> None:
     assert densities[-1] == pytest.approx(0.5, abs=0.01)
     assert [line["step"] for line in metrics] == list(range(4, 49, 4))
     assert pruned.steps == 48
+    assert list(pruned.costs) == ["data", "teacher", "training", "shrinking", "measuring"]
+    assert sum(pruned.costs.values()) == pytest.approx(pruned.seconds, rel=0.05)
 
 
 def test_the_same_command_says_it_is_done(

@@ -1,11 +1,12 @@
 """The folder of a run in work: what `prune train` writes, in the order a crash can bear."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ class RunFolder:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._steps = 0
         self._inherited = 0  # of these steps
+        self.costs: dict[str, float] = {}  # seconds, by what they were spent on
+        self._counted = 0.0  # seconds that are in `costs`
 
     def prepare(self) -> None:
         """Clear up after an earlier attempt and write what is asked. A finished run is refused."""
@@ -60,6 +63,19 @@ class RunFolder:
     def elapsed(self) -> float:
         """Seconds that the run has taken, those of the attempts it goes on from among them."""
         return round(time.monotonic() - self._began, 3)
+
+    def spent_on(self, what: str) -> None:
+        """The time since the last such call, or the start, went into `what`."""
+        now = self.elapsed()
+        self.costs[what] = round(self.costs.get(what, 0.0) + now - self._counted, 3)
+        self._counted = now
+
+    @contextlib.contextmanager
+    def not_counted(self) -> Iterator[None]:
+        """What is done inside is counted by other runs."""
+        began = time.monotonic()
+        yield
+        self._began += time.monotonic() - began
 
     def resume(self, step: int, seconds: float) -> None:
         """Go on from `step`, which took `seconds`: the metrics up to it are those of this run."""
@@ -118,6 +134,7 @@ class RunFolder:
             overrides=self.overrides,
             started=self._started,
             seconds=self.elapsed(),
+            costs=self.costs,
             steps=self._steps - self._inherited,
             **found,
         )
