@@ -15,6 +15,7 @@ from prune.aiming import verdict
 from prune.artifact import checkpoint
 from prune.artifact.card import card
 from prune.artifact.fill import fill
+from prune.artifact.fusing import fuse
 from prune.artifact.shrink import check, shrink
 from prune.config import RunConfig, run_id
 from prune.errors import StoreError
@@ -55,6 +56,7 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     pruner.finish()
     work.density = pruner.density()
     work.swaps.fold()
+    fuse(work.model)
     small = cut(work)
     points = [keep(work, small, "pruned" if pruner.sites else work.stage, "model")]
     if config.fill.epochs:
