@@ -23,6 +23,7 @@ from prune.config import RunConfig, run_id
 from prune.errors import StoreError
 from prune.evidence import evidence
 from prune.masks.from_config import policy_of
+from prune.masks.picture import picture
 from prune.masks.policy import Policy, resolve
 from prune.masks.pruner import Pruner
 from prune.narrator import Narrator, Watch
@@ -63,6 +64,7 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     pruner = train(work, "train", work.model, work.policy, config.train.epochs, config.train.lr)
     pruner.finish()
     work.density = pruner.density()
+    folder.keep_masks(picture(pruner))
     work.swaps.fold()
     small = cut(work)
     points = [keep(work, small, "pruned" if pruner.sites else work.stage, "model")]
