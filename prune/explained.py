@@ -12,6 +12,7 @@ from prune.speed.protocol import Ratio
 
 ALIGNED = 16  # widths of which matrix products are fastest
 FALLING = 1.5  # twice the batch has to take that many times as long, else it is launch-bound
+MOSTLY = 0.95  # share of non-zero weights from which on the zeros are not worth a word
 WORDS = {"compiled": "torch.compile"}
 
 
@@ -72,6 +73,7 @@ class Explanation:
     dense: Split
     speedup: Ratio
     by_operations: float  # the speedup if each operation of the layers took the same time
+    nonzero: float  # share of the weights that its layers store
     matrices: int  # products of a layer each
     predicted_by: str  # "profile" or "operations"
     batches_ms: dict[int, float]
@@ -116,6 +118,7 @@ def lines(found: Explanation) -> list[str]:
         f"layers {found.by_operations:.2f}x",
         f"elsewhere, which pruning leaves: {ours.elsewhere * ours.ms:.3g} ms, dense "
         f"{dense.elsewhere * dense.ms:.3g} ms",
+        *_zeros(found),
         *_roundings(found),
         _first(found),
         *found.notes,
@@ -157,8 +160,18 @@ def _bound(found: Explanation) -> str:
         return "compute-bound at every batch"
     if below > most:
         return f"launch-bound up to batch {most} at least"
-    word = "launch" if found.batch < below else "compute"
-    return f"{word}-bound; launch-bound below batch {below}"
+    if found.batch < below:
+        return f"launch-bound, as below batch {below}"
+    return f"compute-bound; launch-bound below batch {below}"
+
+
+def _zeros(found: Explanation) -> list[str]:
+    if found.nonzero > MOSTLY:
+        return []
+    return [
+        f"{found.nonzero:.0%} of the weights that its layers store are not zero; the zeros cost as "
+        "much as they do: only whole heads and neurons save time"
+    ]
 
 
 def _roundings(found: Explanation) -> list[str]:

@@ -86,6 +86,7 @@ def explain(found: Opened, asked: Asked, profile: Profile | None, lease: Lease) 
             first, notes = _first(networks[DENSE].model, works[asked.batch], asked)
         cell = measure.cell(times, (DENSE, OURS), works[asked.batch], Eager(found.model))
     layers, by_operations, predicted_by = _layers(networks, works[asked.batch], profile)
+    weights = measure.count(found.model)
     batches_ms = {b: times.ms(OURS if b == asked.batch else f"batch {b}") for b in batches}
     return Explanation(
         *(found.name, asked.batch, asked.length, cell.device, cell.threads, cell.dtype),
@@ -94,6 +95,7 @@ def explain(found: Opened, asked: Asked, profile: Profile | None, lease: Lease) 
         dense=_split(networks[DENSE], times.ms(DENSE)),
         speedup=times.speedup(DENSE, OURS),
         by_operations=by_operations,
+        nonzero=weights.nonzero / max(1, weights.prunable),
         matrices=sum(len(part.products) for part in networks[OURS].parts),
         predicted_by=predicted_by,
         batches_ms=batches_ms,

@@ -68,6 +68,7 @@ def test_every_layer_has_its_share(prune: Prune, folder: Path) -> None:
     shares = [found["ours"][k] for k in ("products", "attention", "activation", "elsewhere")]
     assert sum(shares) == pytest.approx(1) and min(shares[:3]) > 0
     assert set(found["batches_ms"]) == {"1", "2", "4", "8"}
+    assert found["nonzero"] == 1
     assert found["dense_first"].keys() == {"bf16"}
     assert [(r["neurons"], r["rounded"]) for r in found["roundings"]] == [(21, 32)]
     assert found["rounded"]["low"] <= found["rounded"]["median"] <= found["rounded"]["high"]
@@ -137,6 +138,7 @@ def explanation(**changes: Any) -> Explanation:
         "dense": Split(15.0, 0.9, 0.05, 0.03, 0.02),
         "speedup": RATIO,
         "by_operations": 2.9,
+        "nonzero": 0.4,
         "matrices": 18,
         "predicted_by": "profile",
         "batches_ms": {1: 9.0, 2: 9.1, 4: 9.3, 8: 18.0},
@@ -155,18 +157,21 @@ def explanation(**changes: Any) -> Explanation:
 def test_the_lines_say_why() -> None:
     text = "\n".join(lines(explanation()))
     assert "78% of the time is in 18 matrix products, 14% in attention" in text
-    assert "(launch-bound; launch-bound below batch 4)" in text
+    assert "(launch-bound, as below batch 4)" in text
     assert "layer 1: ffn 389 neurons: 400 would be 6% faster (round_to=16)" in text
     assert "ffn 90 neurons" not in text  # its interval holds 1
     assert "torch.compile gives the dense model 1.18x, int8 1.90x" in text
+    assert "40% of the weights that its layers store are not zero" in text
     assert rows(explanation())[1] == ["layer 0", *["7 of 12", "31%"] * 2, "40%", "45%"]
 
 
 def test_the_lines_of_other_cases() -> None:
-    found = explanation(launch_bound_below=1, rounded=None, dense_first={}, notes=["a note"])
+    found = explanation(
+        nonzero=1.0, launch_bound_below=1, rounded=None, dense_first={}, notes=["a note"]
+    )
     text = "\n".join(lines(found))
     assert "compute-bound at every batch" in text and "multiples of 16" in text
-    assert "nothing was tried" in text and text.endswith("a note")
+    assert "not zero" not in text and "nothing was tried" in text and text.endswith("a note")
     assert "launch-bound up to batch 8 at least" in "\n".join(
         lines(explanation(launch_bound_below=9))
     )
