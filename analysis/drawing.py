@@ -84,7 +84,9 @@ def _numbers(axes: Axes, table: NDArray[np.float64], top: float) -> None:
                 "fontsize": 6.5,
                 "color": colour,
             }
-            axes.text(layer, row, f"{number:.0f}", **look)
+            # It lies inside of the map: the layout need not measure it, nor look for formulas.
+            text = axes.text(layer, row, f"{number:.0f}", parse_math=False, **look)
+            text.set_in_layout(False)
 
 
 def masks_figure(title: str, arranged: Arranged) -> Figure:

@@ -11,7 +11,10 @@ from typing import Any
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -21,12 +24,17 @@ from analysis.curves import OTHER, Panel
 from analysis.labels import columns
 from analysis.metrics import Metric
 from analysis.naming import name_others
-from analysis.style import DPI, GRID, HOLLOW, INK, PAPER, SOFT, Style, paper_style, styles
+from analysis.style import GRID, HOLLOW, INK, PAPER, SOFT, Style, paper_style, styles
 
 SHADE = "#f1f4f6"  # of the area below the front
 MANY = 1500  # points beyond which a cloud is drawn as pixels even in SVG and PDF
 CHARACTERS = 14  # of the legend to an inch; each name has a marker before it
 CROWDED = 30  # points on one curve beyond which some markers are left out
+CANVASES: dict[str, tuple[type[FigureCanvasBase], dict[str, None]]] = {  # and no date in the file
+    "png": (FigureCanvasAgg, {}),
+    "svg": (FigureCanvasSVG, {"Date": None}),
+    "pdf": (FigureCanvasPdf, {"CreationDate": None}),
+}
 MEANS = 30  # settings with several seeds that are drawn, the best ones
 
 
@@ -54,7 +62,9 @@ def figure(panels: Sequence[Panel], families: Sequence[str]) -> Figure:
 
 def settle(picture: Figure) -> None:
     """Do the layout once, for good: it takes as long as the drawing."""
-    picture.draw_without_rendering()
+    engine = picture.get_layout_engine()
+    if engine:
+        engine.execute(picture)
     picture.set_layout_engine("none")
 
 
@@ -79,12 +89,15 @@ def draw(axes: Axes, panel: Panel, look: dict[str, Style]) -> None:
 
 
 def render(picture: Figure, form: str, text_as_text: bool = False) -> bytes:
-    """The picture as `png`, `svg` or `pdf`; the same table gives the same bytes."""
-    extra: dict[str, Any] = {"png": {"dpi": DPI}}.get(form, {})
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+    """The picture as `png`, `svg` or `pdf`; the same table gives the same bytes.
+
+    Asked of the canvas itself: `savefig` draws everything twice, to find out how large it is.
+    """
     settings: Any = {**paper_style(), "svg.fonttype": "none" if text_as_text else "path"}
     with matplotlib.rc_context(settings), io.BytesIO() as file:
-        picture.savefig(file, format=form, metadata=metadata, **extra)
+        kind, undated = CANVASES[form]
+        canvas: Any = kind(picture)
+        getattr(canvas, f"print_{form}")(file, metadata=undated)
         return file.getvalue()
 
 

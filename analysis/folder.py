@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMS = ("png", "svg", "pdf")
-LAYERS = 16  # networks of a front in the map of layers
+LAYERS = 12  # networks of a front in the map of layers
 MASKS = 4  # networks of which the masks are drawn
 
 
