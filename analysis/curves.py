@@ -71,19 +71,23 @@ def panel(summary: Summary, x: Metric, references: Sequence[Mapping[str, Any]] =
     """Quality against `x` for one task; references: as `read_references` has them."""
     points = _points(summary, x)
     ylim = quality_limits(points, summary)
-    inside = (points["y"] >= ylim[0]) & (points["y"] <= ylim[1])
-    shown = points[inside].reset_index(drop=True)
-    dense = summary.dense[["model", "quality"]]
-    bars = shown.loc[shown["curve"], ["low", "high"]].to_numpy(dtype=float).ravel()
-    xlim = _padded(np.r_[shown["x"].to_numpy(dtype=float), bars[np.isfinite(bars)]], 0.04)
+    xlim = _across(points[points["y"].between(*ylim)])
     others = _references(references, x)
     near = others[_near(others["x"], xlim, REACH[0]) & _near(others["y"], ylim, REACH[1])]
     xlim, ylim = _wider(xlim, near["x"]), _wider(ylim, near["y"])
+    inside = points["y"].between(*ylim)
+    dense = summary.dense[["model", "quality"]]
     seeds = over_seeds(summary.points, x) if len(summary.seeds) else summary.seeds
     return Panel(
-        *(summary.task, x, summary.y, shown, dense, xlim, ylim, int((~inside).sum())),
-        *(near.reset_index(drop=True), len(others) - len(near), seeds),
+        *(summary.task, x, summary.y, points[inside].reset_index(drop=True), dense, xlim, ylim),
+        *(int((~inside).sum()), near.reset_index(drop=True), len(others) - len(near), seeds),
     )
+
+
+def _across(shown: pd.DataFrame) -> tuple[float, float]:
+    """The limits of x: all points, and the intervals of those that have a curve."""
+    bars = shown.loc[shown["curve"], ["low", "high"]].to_numpy(dtype=float).ravel()
+    return _padded(np.r_[shown["x"].to_numpy(dtype=float), bars[np.isfinite(bars)]], 0.04)
 
 
 def quality_limits(points: pd.DataFrame, summary: Summary) -> tuple[float, float]:

@@ -4,6 +4,7 @@ Every family has a colour and a marker of its own. The dense network is the dash
 other papers are hollow, a shape for each harness that their speed was measured with.
 """
 
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,12 +46,11 @@ def figure(panels: Sequence[Panel], families: Sequence[str]) -> Figure:
         FigureCanvasAgg(picture)
         axes = picture.subplots(1, len(panels), squeeze=False)[0]
         look, shapes = styles(families), hollow(panels)
+        ends = [limit for one in panels for limit in one.ylim]
+        panels = [dataclasses.replace(one, ylim=(min(ends), max(ends))) for one in panels]
         for axis, one in zip(axes, panels, strict=True):
             draw(axis, one, look)
             _others(axis, one, shapes)
-        both = [limit for axis in axes for limit in axis.get_ylim()]
-        for axis in axes:
-            axis.set_ylim(min(both), max(both))
         for axis in axes[1:]:
             axis.set_ylabel("")
         _legend(picture, panels, look, shapes)

@@ -11,14 +11,8 @@ from analysis.style import SOFT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NAMES = 6  # their place in the order of drawing: above all
-LEADER: dict[str, Any] = {
-    "arrowstyle": "-",
-    "color": SOFT,
-    "linewidth": 0.5,
-    "shrinkA": 0,
-    "shrinkB": 3,
-}
+LOOK: dict[str, Any] = {"fontsize": 6.5, "color": SOFT, "va": "bottom", "zorder": 6}
+LEADER: dict[str, Any] = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.5, "shrinkB": 3}
 
 
 def name_others(axes: "Axes", panel: Panel) -> None:
@@ -46,9 +40,6 @@ def name_others(axes: "Axes", panel: Panel) -> None:
             arrowprops=None if near else LEADER,
             **LOOK,
         )
-
-
-LOOK: dict[str, Any] = {"fontsize": 6.5, "color": SOFT, "va": "bottom", "zorder": NAMES}
 
 
 def _size(axes: "Axes", name: str) -> tuple[float, float]:

@@ -129,7 +129,7 @@ function traces(points, best, x, y, shown) {
     found.push({ x: own.map(p => p[x]), y: own.map(p => p[y]), mode: "markers", name,
       customdata: own.map(p => p.index), text: own.map(hover),
       hovertemplate: "%{text}<extra></extra>",
-      marker: { color: colour(name), symbol: symbol(name), size: own.map(p => onFront.has(p) ? 12 : 8),
+      marker: { color: colour(name), symbol: symbol(name), size: own.map(p => onFront.has(p) ? 13 : 9),
         opacity: own.map(p => onFront.has(p) || own.length < 60 ? 1 : 0.45),
         line: { color: css("--paper"), width: 0.5 } },
       error_x: known ? { type: "data", symmetric: false, thickness: 1, width: 0,

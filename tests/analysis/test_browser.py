@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from analysis.command import main
 from analysis.frame import frame
 from analysis.metrics import AXES, quality_metric
 from analysis.pareto import on_front
+from prune.records import Record
 from tests.analysis.synthetic import store
 from tests.analysis.test_page import CSV
 from tests.browser import Browser, find
@@ -149,26 +151,45 @@ def test_another_task_has_its_own_points(page: Browser) -> None:
     assert page.run("document.getElementById('others').parentElement.hidden")
 
 
+def fastest_place(page: Browser) -> Any:
+    """Where in the window the point is that lies furthest to the right."""
+    return page.run(
+        "(() => { const p = [...document.querySelectorAll('#chart .points path.point')]"
+        ".map(e => e.getBoundingClientRect()).sort((a, b) => b.x - a.x)[0];"
+        " return [p.x + p.width / 2, p.y + p.height / 2]; })()"
+    )
+
+
+def fastest() -> Record:
+    squad = (run for run in RUNS if run.task == "squad")
+    return max(squad, key=lambda run: run.points[0].latency[0].speedup)
+
+
+def test_what_is_below_the_pointer_is_told_with_its_evidence(page: Browser) -> None:
+    x, y = fastest_place(page)
+    for step in (4, 0):
+        page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + step, y=y)
+    page.wait("document.querySelector('.hoverlayer').textContent.includes('sha256')", 10)
+    told = text(page, ".hoverlayer")
+    run = fastest()
+    assert run.run_id in told and f"target.density={run.config['target']['density']}" in told
+    assert "eager batch 32 x 128: dense" in told and run.points[0].sha256[:12] in told
+
+
 def test_a_click_on_a_point_shows_it_and_copies_its_command(page: Browser) -> None:
     page.call(
         "Browser.grantPermissions",
         permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
     )
-    place = page.run(
-        "(() => { const p = [...document.querySelectorAll('#chart .points path.point')]"
-        ".map(e => e.getBoundingClientRect()).sort((a, b) => b.x - a.x)[0];"
-        " return [p.x + p.width / 2, p.y + p.height / 2]; })()"
-    )
+    place = fastest_place(page)
     assert page.run("document.getElementById('details').hidden")
     page.click(*place)
     page.wait("!document.getElementById('details').hidden", 10)
-    fastest = max(
-        (r for r in RUNS if r.task == "squad"), key=lambda r: r.points[0].latency[0].speedup
-    )
-    assert text(page, "#title") == f"Run {fastest.run_id}"
+    run = fastest()
+    assert text(page, "#title") == f"Run {run.run_id}"
     command = text(page, "#facts code")
     assert command.startswith("prune train +experiment=hybrid_squad target.density=")
-    assert fastest.points[0].sha256[:12] in text(page, "#facts")
+    assert run.points[0].sha256[:12] in text(page, "#facts")
     assert "0.02 hours" in text(page, "#facts")
     page.wait("document.querySelectorAll('#heads .bars path').length === 12", 10)
     page.wait("document.querySelectorAll('#training .lines path.js-line').length === 3", 10)
