@@ -21,6 +21,7 @@ from prune.config import RunConfig, run_id
 from prune.errors import StoreError
 from prune.evidence import evidence
 from prune.forks import forked
+from prune.masks.picture import picture
 from prune.masks.policy import Policy
 from prune.masks.pruner import Pruner
 from prune.overrides import overrides_of
@@ -55,6 +56,7 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
             ensure(fork, overrides_of(fork), store)
     pruner.finish()
     work.density = pruner.density()
+    folder.keep_masks(picture(pruner))
     work.swaps.fold()
     fuse(work.model)
     small = cut(work)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -20,6 +20,9 @@ from prune.store import reading
 from prune.store.checks import artifact_problems, evidence_problems
 from prune.store.environment import environment
 from prune.store.files import storing, write_atomic
+
+if TYPE_CHECKING:
+    from prune.store.masks import Masks
 
 CHECKPOINTS = "checkpoints"
 
@@ -98,6 +101,13 @@ class RunFolder:
 
     def drop_checkpoints(self) -> None:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def keep_masks(self, masks: "Masks") -> None:
+        """What lived of each matrix, for pictures; a report never loads a model."""
+        from prune.store import masks as pictures
+
+        if masks:
+            pictures.write(self.path, masks)
 
     def log(self, step: int, **values: float) -> None:
         """Append a line to metrics.jsonl: step, seconds since the start, `values`."""
