@@ -18,6 +18,7 @@ from prune.masks.policy import Policy, resolve
 from prune.narrator import Narrator
 from prune.sources import Source, find_source
 from prune.speed.lease import Lease, this_device
+from prune.speed.machine import emulates_bf16
 from prune.store import RunFolder, Store
 from prune.tasks.base import Task
 from prune.teachers import distillation_of
@@ -65,6 +66,8 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
     model = start_model(config, start, task)
     check_lengths(config, model, task)
     policy = policy_of(config) if config.train.epochs else Policy()
+    if config.train.precision == "bf16" and emulates_bf16():
+        narrator.say("  precision   bf16 is slow on this processor: train.precision=fp32 is faster")
     sites = resolve(model, policy)
     narrator.plan(sites)
     ramp = policy.schedule.fit(*training_steps(config, len(task.train), config.train.epochs))
