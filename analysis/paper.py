@@ -59,6 +59,6 @@ def _speeds(points: pd.DataFrame) -> pd.DataFrame:
     ranks = speeds.groupby("family")["ramp"].agg(["nunique", "size"])
     best = ranks.sort_values(["nunique", "size"], kind="stable").index[-1]
     rows = speeds[speeds["family"] == best]
-    labels = [f"{best}, {ramp} epochs of pruning" for ramp in rows["ramp"]]
+    labels = [f"{best}, {ramp} epoch{'s' * (ramp != 1)} of pruning" for ramp in rows["ramp"]]
     named: pd.DataFrame = rows.assign(family=labels).drop(columns="ramp")
     return named

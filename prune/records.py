@@ -110,7 +110,9 @@ class Record:
     lineage: dict[str, str] = field(default_factory=dict)  # "model" and "teacher": run id or name
     started: str = ""  # ISO 8601, UTC
     seconds: float = 0.0
-    steps: int = 0
+    steps: int = 0  # of the optimizer, in this run: not those of the run it was forked from
+    # Seconds by what they were spent on: data, teacher, training, shrinking, measuring.
+    costs: dict[str, float] = field(default_factory=dict)
     error: str = ""  # one line
     path: str = ""  # run folder, as the store found it; not part of result.json
 

@@ -13,7 +13,7 @@ def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
     facts = {
         "overrides": shlex.join(record.overrides),
         "started": record.started,
-        "took": f"{record.seconds:,.0f} s, {record.steps:,} steps" if record.seconds else "",
+        "took": took(record),
         "progress": "" if record.points else progress_text(progress),
         **{f"from {role}": name for role, name in record.lineage.items()},
         "reference": quality_text(record.reference, record.metric),
@@ -25,6 +25,14 @@ def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
     if record.status in ("failed", "interrupted"):
         lines.append(f"next: prune train {shlex.join(record.overrides)}".rstrip())
     return "\n".join(lines)
+
+
+def took(record: Record) -> str:
+    """How long, for how many steps, and what the time was spent on."""
+    if not record.seconds:
+        return ""
+    spent = ", ".join(f"{what} {seconds:,.0f}" for what, seconds in record.costs.items())
+    return f"{record.seconds:,.0f} s, {record.steps:,} steps" + (f" ({spent})" if spent else "")
 
 
 def _point(point: Point, metric: str) -> list[str]:

@@ -31,6 +31,8 @@ class Tie:
         self.threshold = self.algorithm.start
         self.offset = 0.0  # scores count as lowered by this much
         self.noise: Tensor | None = None  # u of the current step, if the algorithm is noisy
+        # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
+        self.gone: tuple[int, int] = (0, 0)
         shape = site.groups
         self.mask = torch.ones(shape, dtype=weight.dtype, device=weight.device)
         self.scores: nn.Parameter | None = None
@@ -43,6 +45,8 @@ class Tie:
         if self.scores is not None:
             scores = self.scores.detach()
             return scores - self.offset if self.offset else scores
+        if not self.cuts:  # its matrices were cut off
+            return self.mask
         sums = [cut.as_scores(cut.site.grid.sum(cut.slot.full_matrix().abs())) for cut in self.cuts]
         return torch.stack(sums).sum(0) / sum(cut.site.grid.size for cut in self.cuts)
 
@@ -86,10 +90,17 @@ class Tie:
         scores, seen = self.scores.detach(), self.importance()
         gradient = self.algorithm.score_gradient(seen, gradient, self.threshold, self.noise)
         if penalty:
-            gradient = gradient + penalty * self.algorithm.penalty_gradient(scores)
+            share = self.present * penalty
+            gradient = gradient + share * self.algorithm.penalty_gradient(scores)
         self.scores.grad = gradient.contiguous()  # fused optimizers read memory in order
         for cut in self.cuts:
             cut.pulled = None
+
+    @property
+    def present(self) -> float:
+        """The share of its groups that were not cut off: a mean over these is one over all."""
+        here = self.mask.numel()
+        return here / (here + sum(self.gone))
 
     def clear_gradient(self) -> None:
         """Its memory may be that of the weights to come: it is made anew before each step."""
