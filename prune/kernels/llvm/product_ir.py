@@ -49,8 +49,7 @@ def module(spec: Spec) -> str:
 
 def tiles(spec: Spec) -> tuple[int, ...]:
     """Tokens of a tile: as many as registers hold; and less, for the last few."""
-    whole = spec.machine.sums // spec.abreast
-    return (whole, 4, 1) if whole > 4 else (whole, 1)
+    return (spec.tile, 4, 1) if spec.tile > 4 else (spec.tile, 1)
 
 
 def _work(spec: Spec) -> str:
