@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from analysis.family import BLOCK_SPARSE
 from prune.errors import MissingInputError, PruneError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     from analysis.metrics import quality_metric
 
     asked = [*options.filters, *([f"task={options.task}"] if options.task else [])]
+    if options.export:  # an exported model is dense
+        asked.append(f"runtime!={BLOCK_SPARSE}")
     table = load([parse(text) for text in asked]).table
     if table["task"].nunique() > 1:
         raise UsageError(f"several tasks ({', '.join(sorted(set(table['task'])))}): choose --task")
@@ -137,7 +140,10 @@ def lines(found: dict[str, Any], y: "Metric") -> list[str]:
         )
     else:
         text.append("  none is faster")
-    return [*text, "to use it:", "import prune", f"model = prune.load({found['model']!r})"]
+    text += ["to use it:", "import prune", f"model = prune.load({found['model']!r})"]
+    if found["runtime"] == BLOCK_SPARSE:
+        text += ["from prune.kernels.convert import convert", "model = convert(model)"]
+    return text
 
 
 def parser() -> argparse.ArgumentParser:

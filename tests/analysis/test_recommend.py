@@ -100,6 +100,18 @@ def test_the_command_prints_a_snippet_that_names_the_model(
     assert json.loads(capsys.readouterr().out)["model"] == str(folder)
 
 
+def test_the_block_sparse_runtime_needs_one_more_line() -> None:
+    plain = run(88.0, 60)
+    point = plain.points[0]
+    fast = dataclasses.replace(point.latency[0], runtime="block_sparse", pruned_ms=30.0)
+    made = dataclasses.replace(point, latency=[*point.latency, fast])
+    found = recommend(frame([dataclasses.replace(plain, points=[made])]), F1, 1.0)
+    assert found["runtime"] == "block_sparse" and found["pruned_ms"] == 30
+    text = lines(found, F1)
+    assert text[-2:] == ["from prune.kernels.convert import convert", "model = convert(model)"]
+    assert "convert" not in " ".join(lines(recommend(frame([plain]), F1, 1.0), F1))
+
+
 def test_several_tasks_have_to_be_told_apart(filled: Filled) -> None:
     filled([*store(3), *store(3, "toy")])
     with pytest.raises(UsageError, match=r"several tasks \(squad, toy\): choose --task"):
