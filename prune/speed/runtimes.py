@@ -130,7 +130,8 @@ class BlockSparse(Runtime):
         dense = sum(type(m) is nn.Linear for m in modules)
         self.note = f"{len(densities)} of {len(densities) + dense} linear layers by their blocks"
         if densities:
-            self.note += f", which are {min(densities):.2f} to {max(densities):.2f} of each"
+            ends = dict.fromkeys(f"{end:.2f}" for end in (min(densities), max(densities)))
+            self.note += f", which are {' to '.join(ends)} of each"
         else:
             self.note += ": a dense product is as fast, so this is eager"
 

@@ -13,6 +13,8 @@ from prune.kernels.llvm import call, product_ir, sampled_ir, turn_ir
 from prune.kernels.llvm.call import Lists
 from prune.kernels.llvm.machine import Machine, host
 
+FEW = 40  # tokens that the sampled product copies at a time: they should stay in the caches
+
 
 def product(
     x: Tensor,
@@ -73,9 +75,8 @@ def sampled(
         return out.zero_().to(x.dtype)
     x, grad = call.dense_rows(x), call.dense_rows(grad)
     threads = min(call.threads(), live)
-    row = (x.shape[1] + grad.shape[1]) * code.spec.panel_item
-    chunk = min(call.chunk(row) & ~1, tokens + tokens % 2)
-    stride = call.padded(row * chunk)
+    chunk = min(FEW, tokens + tokens % 2)
+    stride = call.padded((x.shape[1] + grad.shape[1]) * chunk * code.spec.panel_item)
     code(
         threads,
         **call.place("x", x),
@@ -110,9 +111,10 @@ def _product(
         return y
     x, values = call.dense_rows(x), values.contiguous()
     threads = call.threads()
-    row = x.shape[1] * code.spec.panel_item
-    chunk, chunks = call.chunks(tokens, threads, code.spec.tile, call.chunk(row))
-    stride = call.padded(row * chunk)
+    spec = code.spec
+    chunk, chunks = call.chunks(tokens, threads, spec.tile)
+    sums_at = call.padded(x.shape[1] * chunk * spec.panel_item)
+    stride = sums_at + call.padded(chunk * spec.abreast * spec.lanes * 4)
     code(
         threads,
         **call.place("x", x),
@@ -125,6 +127,7 @@ def _product(
         scratch_stride=stride,
         chunk=chunk,
         chunks=chunks,
+        sums_at=sums_at,
         groups=min(lists.lists, -(-threads // chunks)),
     )
     return y

@@ -15,8 +15,7 @@ from prune.kernels.layout import Layout
 from prune.kernels.llvm.machine import Machine, compiled, openmp
 from prune.kernels.llvm.spec import Spec
 
-CHUNK = (24, 96)  # tokens copied at a time: at least, at most; between them, as many as fit into
-PANEL = 2**18  # bytes, which should stay in the second-level cache
+CHUNK = 96  # tokens copied at a time, about
 DTYPES = (torch.float32, torch.bfloat16)
 UNITS = 16  # blocks are multiples of this
 ASTRAY = "the block index points outside of the matrix: make the layer again"
@@ -109,17 +108,12 @@ def threads() -> int:
     return torch.get_num_threads() if openmp() else 1
 
 
-def chunk(row: int) -> int:
-    """How many tokens to copy at a time, of `row` bytes each."""
-    return max(CHUNK[0], min(CHUNK[1], PANEL // row))
-
-
-def chunks(tokens: int, threads: int, tile: int, most: int) -> tuple[int, int]:
-    """Tokens of a chunk, whole tiles, about `most`; and how many: the same for each thread.
+def chunks(tokens: int, threads: int, tile: int) -> tuple[int, int]:
+    """Tokens of a chunk, whole tiles, about CHUNK at most; and how many: the same for each thread.
 
     Of few tokens there is one chunk, and the threads share its block rows instead.
     """
-    count = threads * -(-tokens // (most * threads)) if tokens >= threads * tile else 1
+    count = threads * -(-tokens // (CHUNK * threads)) if tokens >= threads * tile else 1
     size = tile * -(-tokens // (tile * count))
     return size, -(-tokens // size)
 

@@ -6,6 +6,8 @@ from functools import cached_property
 from prune.kernels.llvm.machine import Machine
 from prune.kernels.llvm.text import Function
 
+SPAN = 2**14  # bytes of blocks: half of a first-level cache
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -48,6 +50,11 @@ class Spec:
     def tile(self) -> int:
         """Tokens whose sums the registers hold, so many vectors of outputs abreast."""
         return self.machine.sums // self.abreast
+
+    @property
+    def span(self) -> int:
+        """Blocks of a row that are multiplied before the next tile of tokens."""
+        return max(1, SPAN // (self.depth * self.size * self.item))
 
     @property
     def floats(self) -> str:
