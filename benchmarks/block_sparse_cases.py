@@ -132,6 +132,15 @@ def both_ways(layers: Sequence[nn.Module], xs: Sequence[list[Tensor]]) -> Any:
     return once
 
 
+def _processor(device: str, name: str) -> str:
+    """With what its name may not say: which instructions it has."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    import llvmlite.binding
+
+    return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
+
+
 def merge(setting: Setting, part: str, cases: Sequence[Case]) -> None:
     """Put the cases of one part in place of what the file had of it, for as many threads.
 
@@ -139,8 +148,7 @@ def merge(setting: Setting, part: str, cases: Sequence[Case]) -> None:
     """
     name = "block_sparse" if setting.device == "cpu" else f"block_sparse_{setting.device}"
     path, now = RESULTS / f"{name}.json", environment(setting.threads)
-    if setting.device == "cuda":
-        now["processor"] = torch.cuda.get_device_name()
+    now["processor"] = _processor(setting.device, now["processor"])
     rows: list[dict[str, Any]] = []
     if path.exists():
         content, _ = read(path, Case)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import torch
-from block_sparse_cases import INPUTS, ROUNDS, Case, Contender, Setting, forward
+from block_sparse_cases import INPUTS, ROUNDS, Contender, Setting, forward
+from block_sparse_table import Case
 from torch import nn
 from transformers import BertConfig, BertModel
 

@@ -81,7 +81,7 @@ def lines(cases: Cases) -> list[Line]:
     ]  # fmt: skip
     names = dict.fromkeys(c.backend for c in cases if c.part == "rivals")
     for name in names:
-        what = f"3072x768 by {name}: time at density 0.1, 0.25, 0.5, 0.95"
+        what = f"3072x768 by {name}: time at density 0.1, 0.25, 0.5"
         found.append((what, "", each(picked(part="rivals", backend=name))))
     for name, what in (("auto", "an encoder by its blocks"), ("shrunk", "the same weights shrunk")):
         title = f"{what}: speedup at density 0.5, 0.25, 0.1"

@@ -23,8 +23,8 @@ class BlockSparseLinear(nn.Module):
     values: (live, width, height), each the transpose of a block of W, by block rows.
     index: where they lie (see prune.kernels.layout). bias: (out,) or None.
     backend: "auto", "reference", "rows", "llvm" (CPU) or "triton" (CUDA); may be set at any time.
-    "auto" keeps a dense matrix as well, for inference, where that is faster: above a density of
-    0.85 or so, and for a token or two.
+    "auto" keeps a dense matrix as well, for inference, where that is faster: of a layer that is
+    all but full, and for a token or two.
     `torch.export` and ONNX get a dense matrix. Not differentiable twice.
     """
 

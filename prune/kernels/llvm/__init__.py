@@ -13,7 +13,7 @@ from prune.kernels.llvm import call, product_ir, sampled_ir, turn_ir
 from prune.kernels.llvm.call import Lists
 from prune.kernels.llvm.machine import Machine, host
 
-FEW = 40  # tokens that the sampled product copies at a time: they should stay in the caches
+SHORT = 40  # tokens that the sampled product copies at a time: they should stay in the caches
 
 
 def product(
@@ -75,7 +75,7 @@ def sampled(
         return out.zero_().to(x.dtype)
     x, grad = call.dense_rows(x), call.dense_rows(grad)
     threads = min(call.threads(), live)
-    chunk = min(FEW, tokens + tokens % 2)
+    chunk = min(SHORT, tokens + tokens % 2)
     stride = call.padded((x.shape[1] + grad.shape[1]) * chunk * code.spec.panel_item)
     code(
         threads,
