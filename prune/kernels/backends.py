@@ -33,7 +33,7 @@ DTYPES = {
 }
 
 # Density from which a dense product is as fast, by the shorter side of a block: the largest entry
-# that is not above it. Measured by benchmarks/block_sparse.py on Zen 3 (fp32) and Zen 4; `amx` and
+# that is not above it. Seen on Zen 3 (fp32) and Zen 4 with benchmarks/block_sparse.py; `amx` and
 # triton by their arithmetic, for want of such a machine. `slow`: where torch has no product of bf16
 # but a plain loop (no AVX-512), which takes several times as long as the kernel with all blocks.
 TIES: dict[tuple[str, torch.dtype], dict[int, float]] = {
