@@ -15,6 +15,7 @@ from prune.errors import PruneError
 
 FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx", "openvino": "model.xml"}
 EVIDENCE = "export.json"
+SPARSE = "from prune.kernels.convert import convert"
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ def shipped(folder: Path, form: str, cell: tuple[int, int], dense: float, higher
         ) from error
 
 
-def snippet(model: Path, found: Shipped | None) -> list[str]:
+def snippet(model: Path, found: Shipped | None, sparse: bool = False) -> list[str]:
     """Lines of Python that load and run it; they work as they are.
 
-    model: the folder of the saved model. found: an exported file to run instead.
+    model: the folder of the saved model. found: an exported file to run instead. sparse: whether
+    the block-sparse runtime is what was measured.
     """
     kind = kind_of(model)
     folder = str(found.folder if found else model)
@@ -86,7 +88,10 @@ def snippet(model: Path, found: Shipped | None) -> list[str]:
         reader = ["from PIL import Image", *reader, 'picture = Image.new("RGB", (64, 64))  # yours']
     if found is None:
         run = "model.generate(**batch)" if _writes(kind) else "model(**batch)"
-        return ["import prune", *reader, "model = prune.load(folder)", batch, f"outputs = {run}"]
+        load, imports = "model = prune.load(folder)", ["import prune"]
+        if sparse:
+            load, imports = "model = convert(prune.load(folder))", [*imports, SPARSE]
+        return [*imports, *reader, load, batch, f"outputs = {run}"]
     if found.file.endswith(".onnx"):
         return [
             *("import onnxruntime", *reader),

@@ -11,7 +11,7 @@ from analysis.family import DENSE
 from analysis.metrics import AXES
 from analysis.summary import Summary
 
-VARIED = re.compile(r"filled|NoNorm|ReLU|2:4|large|output as FFN|magnitude")
+VARIED = re.compile(r"filled|NoNorm|ReLU|2:4|large|output as FFN|magnitude|block-sparse")
 LARGE = ", large teacher"
 PLAIN = re.compile(r"^(block \S+|hybrid \S+|unstructured)$")
 Figures = dict[str, tuple[list[Panel], list[str]]]  # name -> panels, families in order

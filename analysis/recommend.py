@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from analysis.family import BLOCK_SPARSE
 from prune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     from analysis.metrics import quality_metric
 
     asked = [*options.filters, *([f"task={options.task}"] if options.task else [])]
+    if options.export:  # an exported model is dense
+        asked.append(f"runtime!={BLOCK_SPARSE}")
     table = load([parse(text) for text in asked]).table
     if table["task"].nunique() > 1:
         raise UsageError(f"several tasks ({', '.join(sorted(set(table['task'])))}): choose --task")
@@ -47,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     file = ship(found, options.export, y) if options.export else None
     wrong = missed(file, y, *limits) if file else []
     after = next_candidate(rows, y, found, file, *limits) if wrong else None
-    code = snippet(Path(found["model"]), file)
+    code = snippet(Path(found["model"]), file, found["runtime"] == BLOCK_SPARSE)
     if options.json:
         more = {"exported": asdict(file) if file else None, "missed": wrong, "instead": after}
         print(json.dumps({**found, **more, "snippet": code}, allow_nan=False))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.family import DENSE
+from analysis.family import BLOCK_SPARSE, DENSE
 from analysis.metrics import Metric, quality_metric
 from analysis.pareto import best_within, front, hypervolume, on_front, oriented, tie_groups
 from analysis.seeds import over_seeds
@@ -129,7 +129,9 @@ def _notes(points: pd.DataFrame, dense: pd.DataFrame, x: Metric, y: Metric) -> l
     finite = np.isfinite(oriented(points, x)) & np.isfinite(oriented(points, y))
     if lost := int((~finite).sum()):
         notes.append(f"{lost} points without a finite {x.label} or {y.label} are on no front")
-    cells = points.groupby(["batch", "length", "runtime"]).size().reset_index()
+    # The name of its family says which points were timed in the block-sparse runtime.
+    apart = points["runtime"].where(points["runtime"] != BLOCK_SPARSE, "eager")
+    cells = points.groupby(["batch", "length", apart]).size().reset_index()
     if len(cells) > 1:
         parts = [f"{b:.0f} x {n:.0f} {r} ({c})" for b, n, r, c in cells.itertuples(index=False)]
         notes.append(f"latency was measured at {', '.join(parts)}: choose with batch=32 length=128")

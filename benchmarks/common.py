@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 RESULTS = Path(__file__).parent / "results"
 MIN_PAIRS = 20
@@ -45,19 +45,30 @@ class Row:
         return (self.ratio if self.goal == "ratio" else self.what_ms) <= self.limit
 
 
+Kind = TypeVar("Kind", bound=Row)
+
+
 def paired(
     what: Callable[[], Any], against: Callable[[], Any], pairs: int = MIN_PAIRS, warmup: int = 3
 ) -> tuple[list[float], list[float]]:
     """Times in ms of both, called in turn; which goes first changes with every pair."""
     if pairs < MIN_PAIRS:
         raise ValueError(f"{pairs} pairs are too few for a claim: at least {MIN_PAIRS}")
-    times: tuple[list[float], list[float]] = ([], [])
-    calls = (what, against)
-    for index in range(-warmup, pairs):
-        for side in (0, 1) if index % 2 else (1, 0):
+    first, second = interleaved((what, against), pairs, warmup)
+    return first, second
+
+
+def interleaved(
+    calls: Sequence[Callable[[], Any]], rounds: int = MIN_PAIRS, warmup: int = 3
+) -> list[list[float]]:
+    """Times in ms of each in every round, after a warm-up; the order goes round with the rounds."""
+    times: list[list[float]] = [[] for _ in calls]
+    for number in range(-warmup, rounds):
+        for place in range(len(calls)):
+            side = (number + place) % len(calls)
             start = time.perf_counter()
             calls[side]()
-            if index >= 0:
+            if number >= 0:
                 times[side].append((time.perf_counter() - start) * 1e3)
     return times
 
@@ -77,12 +88,18 @@ def compare(
     pairs: int = MIN_PAIRS,
 ) -> Row:
     """Time the two `calls` side by side and print the row. `goal` is "ratio" or "ms"."""
-    times = paired(*calls, pairs=pairs)
+    return row_of(names, paired(*calls, pairs=pairs), goal, limit)
+
+
+def row_of(
+    names: tuple[str, str], times: tuple[Sequence[float], Sequence[float]], goal: str, limit: float
+) -> Row:
+    """What the times of two interleaved calls say; prints it."""
     ratios = [a / b for a, b in zip(*times, strict=True)]
     medians = [round(statistics.median(t), 3) for t in times]
     interval = [round(x, 4) for x in median_interval(ratios)]
     ratio = round(statistics.median(ratios), 4)
-    row = Row(*names, pairs, medians[0], medians[1], ratio, interval[0], interval[1], goal, limit)
+    row = Row(*names, len(ratios), *medians, ratio, *interval, goal, limit)
     print(
         f"{row.what:45} {row.what_ms:9.1f} ms   against {row.against_ms:9.1f} ms   "
         f"ratio {ratio:.3f} ({interval[0]:.3f} to {interval[1]:.3f})   "
@@ -105,7 +122,7 @@ def environment(threads: int) -> dict[str, Any]:
 
 
 def write(name: str, rows: Sequence[Row], threads: int, about: str) -> Path:
-    """Write `benchmarks/results/NAME.json`, aside and renamed."""
+    """Write `benchmarks/results/NAME.json`."""
     content = {
         "benchmark": name,
         "about": about,
@@ -113,18 +130,33 @@ def write(name: str, rows: Sequence[Row], threads: int, about: str) -> Path:
         "environment": environment(threads),
         "rows": [dataclasses.asdict(row) for row in rows],
     }
+    return save(name, content)
+
+
+def save(name: str, content: dict[str, Any]) -> Path:
+    """`benchmarks/results/NAME.json`, aside and renamed."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
+    aside.write_text(text(content))
     aside.replace(path)
     return path
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
+def text(content: dict[str, Any], widest: int = 100) -> str:
+    """JSON, a row a line where there are so many that a number a line would be thousands."""
+    rows = content["rows"]
+    if len(rows) <= widest:
+        return json.dumps(content, indent=2) + "\n"
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    rest = json.dumps({**content, "rows": []}, indent=2)
+    return rest.replace('"rows": []', f'"rows": [\n{lines}\n]') + "\n"
+
+
+def read(path: Path, kind: type[Kind] = Row) -> tuple[dict[str, Any], list[Kind]]:
     """The inverse of `write`: everything, and its rows."""
     content = json.loads(path.read_text())
-    return content, [Row(**row) for row in content["rows"]]
+    return content, [kind(**row) for row in content["rows"]]
 
 
 def _version(package: str) -> str:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import block_sparse_table
 from common import RESULTS, Row, read
 
 README = Path(__file__).parents[1] / "README.md"
@@ -29,6 +30,9 @@ def table(results: Path = RESULTS) -> str:
     """The whole block, markers included; one paragraph says what it was measured on."""
     parts = [BEGIN]
     for path in sorted(results.glob("*.json")):
+        if path.stem.startswith("block_sparse"):  # hundreds of rows: a table of its own
+            parts.append(block_sparse_table.table(path))
+            continue
         content, rows = read(path)
         env = content["environment"]
         about = (

@@ -34,6 +34,7 @@ class Latency:
     threads: int = 0  # of the processor
     clock_mhz: float = 0.0  # of the device, when the measurement ended; 0: it does not say
     sha256: str = ""  # of the weights that were timed; empty: those of the point
+    measured: str = ""  # when, and by which versions, if later than the run: prune bench --record
 
 
 @dataclass(frozen=True)

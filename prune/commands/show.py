@@ -44,10 +44,11 @@ def _point(point: Point, metric: str) -> list[str]:
         f"{density.model:.3f} of the whole model",
     ]
     for cell in point.latency:
+        later = f", measured {cell.measured}" if cell.measured else ""
         lines.append(
             f"    {cell.batch} x {cell.length} {cell.runtime}: dense {cell.dense_ms:.1f} ms, "
             f"pruned {cell.pruned_ms:.1f} ms, speedup {cell.speedup:.2f}x "
-            f"({cell.speedup_low:.2f} to {cell.speedup_high:.2f})"
+            f"({cell.speedup_low:.2f} to {cell.speedup_high:.2f}){later}"
         )
     if point.heads:
         lines.append(f"    heads     {' '.join(map(str, point.heads))}")

@@ -52,6 +52,13 @@ def test_the_printed_lines_run_the_model(here: Path, capsys: pytest.CaptureFixtu
     assert pasted(printed, here, "print(outputs.start_logits.shape[0])").strip() == "1"
 
 
+def test_the_lines_of_the_block_sparse_runtime_run(here: Path) -> None:
+    model = max(here.glob("runs/single/*/model"))
+    code = "\n".join(snippet(model, None, sparse=True))
+    more = "print(outputs.start_logits.shape[0])"
+    assert pasted(f"to use it:\n{code}", here, more).strip() == "1"
+
+
 def test_the_exported_file_is_measured_and_its_lines_run(
     here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,17 @@ def test_the_command_prints_a_snippet_that_names_the_model(
     assert json.loads(capsys.readouterr().out)["model"] == str(folder)
 
 
+def test_the_block_sparse_runtime_is_a_candidate_of_its_own() -> None:
+    plain = run(88.0, 60)
+    point = plain.points[0]
+    fast = dataclasses.replace(
+        point.latency[0], runtime="block_sparse", pruned_ms=30.0, speedup=100 / 30
+    )
+    made = dataclasses.replace(point, latency=[*point.latency, fast])
+    found = recommend([dataclasses.replace(plain, points=[made])], 1.0)
+    assert found["runtime"] == "block_sparse" and found["pruned_ms"] == pytest.approx(30)
+
+
 def test_several_tasks_have_to_be_told_apart(filled: Filled) -> None:
     filled([*store(3), *store(3, "toy")])
     with pytest.raises(UsageError, match=r"several tasks \(squad, toy\): choose --task"):
