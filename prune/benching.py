@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel
 
 from prune.artifact import example
@@ -42,6 +43,7 @@ class Asked:
     padded: tuple[bool, ...] = (True,)
     lengths: tuple[int, ...] = ()
     dtype: str | None = None  # "fp32", "bf16"; None: as the models are
+    device: str = "cpu"  # "cuda" for what runs a model in memory; exported files run on the CPU
     rounds: int = 7
     threads: int | None = None
     seed: int = 0
@@ -68,7 +70,10 @@ def bench(
     _check(ours, asked)
     if against is not None:
         check_same_kind(ours, against)
+    device = torch.device(asked.device)
+    ours.model.to(device)  # type: ignore[arg-type]
     models = (against.model if against else dense_of(ours.model), ours.model)
+    models[0].to(device)  # type: ignore[arg-type]
     works = [
         Workload(batch, length, asked.lengths, padded)
         for batch, length in asked.cells
@@ -90,6 +95,8 @@ def _check(ours: Opened, asked: Asked) -> None:
             raise UsageError(f"{unknown('runtime', name, RUNTIMES)}\nsee: prune bench --help")
         if name in ("onnx", "openvino") and asked.dtype == "bf16":
             raise UsageError(f"{name} is measured in fp32: leave it out, or --dtype bf16")
+        if name in EXPORTED and asked.device != "cpu":
+            raise UsageError(f"{name} is measured on the CPU: leave it out, or --device cpu")
         if name in EXPORTED and writes(ours.model):
             raise ConfigError(f"{ours.name} writes text, which {name} cannot: leave it out")
 

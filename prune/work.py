@@ -17,7 +17,7 @@ from prune.masks.from_config import policy_of
 from prune.masks.policy import Policy, resolve
 from prune.narrator import Narrator
 from prune.sources import Source, find_source
-from prune.speed.lease import Lease, this_device
+from prune.speed.lease import Lease, device_lease
 from prune.speed.machine import emulates_bf16
 from prune.store import RunFolder, Store
 from prune.tasks.base import Task
@@ -84,7 +84,7 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
         config,
         folder,
         narrator,
-        Lease(store.root / ".devices" / this_device()),
+        device_lease(store.root),
         start,
         teacher,
         task,

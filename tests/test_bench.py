@@ -121,3 +121,12 @@ def test_only_the_very_weights_of_a_finished_run_are_amended(done: Record) -> No
     (folder / "result.json").unlink()
     with pytest.raises(StoreError, match="no finished run"):
         amend(folder, "model", [later])
+
+
+def test_a_gpu_that_is_not_there_is_said_in_one_line(
+    done: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert main(["bench", done.run_id, "--device", "cuda"]) == 2
+    assert "torch can use no GPU here" in capsys.readouterr().err

@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
         "--real-length", action="store_true", help="as long as those of the run's task are"
     )
     parser.add_argument("--dtype", choices=("fp32", "bf16"), help="default: that of the model")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where it can be")
     parser.add_argument("--rounds", type=int, help="at least 3 (default: those of the run)")
     parser.add_argument("--threads", type=int, help="of the processor (default: what torch has)")
     parser.add_argument(
@@ -53,13 +54,13 @@ def _run(asked: Namespace, batches: list[int], lengths: list[int]) -> int:
     calm()
     from prune.benching import bench
     from prune.opening import opened
-    from prune.speed.lease import Lease
+    from prune.speed.lease import device_lease
 
     ours = opened(asked.model, store)
     if asked.record:
         _check_record(ours, asked)
     against = opened(asked.against, store) if asked.against else None
-    lease = Lease(store.root / ".device" if store else None)
+    lease = device_lease(store.root if store else None)
     tell = (lambda _: None) if asked.json else say
     cells = bench(ours, against, _settings(ours, asked, batches, lengths), lease, tell)
     names = (ours.name, against.name if against else "dense")
@@ -100,9 +101,14 @@ def _recorded(ours: "Opened", cells: list["Cell"]) -> str:
 
 
 def _settings(ours: "Opened", asked: Namespace, batches: list[int], lengths: list[int]) -> "Asked":
-    from prune.benching import Asked
+    import torch
 
-    config = ours.config.measure
+    from prune.benching import EXPORTED, Asked
+
+    config, runtimes = ours.config.measure, tuple(dict.fromkeys(asked.runtime.split(",")))
+    exported, cuda = set(runtimes) & EXPORTED.keys(), torch.cuda.is_available()
+    if asked.device == "cuda" and not cuda:
+        raise UsageError("--device cuda: torch can use no GPU here (see: prune doctor)")
     grid = [(b, n) for b, n in config.grid]
     batches = batches or list(dict.fromkeys(b for b, _ in grid))
     lengths = lengths or list(dict.fromkeys(n for _, n in grid))
@@ -116,11 +122,12 @@ def _settings(ours: "Opened", asked: Namespace, batches: list[int], lengths: lis
         real = tuple(task.eval["length"])
     padded = [True] * (asked.padded or not asked.real_length) + [False] * asked.real_length
     return Asked(
-        runtimes=tuple(dict.fromkeys(asked.runtime.split(","))),
+        runtimes=runtimes,
         cells=tuple((b, n) for b in batches for n in lengths),
         padded=tuple(padded),
         lengths=real,
         dtype=asked.dtype,
+        device=asked.device or ("cuda" if cuda and not exported else "cpu"),
         rounds=asked.rounds or config.rounds,
         threads=asked.threads or config.threads,
         seed=ours.config.seed,

@@ -53,11 +53,11 @@ def _run(asked: Namespace, first: tuple[str, ...]) -> int:
     from prune.explained import about_rows, lines, rows
     from prune.explaining import explain
     from prune.opening import opened
-    from prune.speed.lease import Lease
+    from prune.speed.lease import device_lease
 
     ours = opened(asked.model, store)
     settings = _settings(ours, asked, first)
-    lease = Lease(store.root / ".device" if store else None)
+    lease = device_lease(store.root if store else None)
     found = explain(ours, settings, _profile(ours, settings), lease)
     if asked.json:
         print_json(dataclasses.asdict(found))

@@ -43,10 +43,10 @@ def _run(asked: Namespace) -> int:
     from prune.export_card import table as rows_of
     from prune.exporting import Wanted, export_model
     from prune.opening import opened
-    from prune.speed.lease import Lease
+    from prune.speed.lease import device_lease
 
     found = opened(asked.model, store)
-    lease = Lease(store.root / ".device" if store else None)
+    lease = device_lease(store.root if store else None)
     out = asked.out or Path("export") / found.name
     kinds = [name for name, on in (("dynamic", asked.int8), ("static", asked.static)) if on]
     wanted = Wanted(tuple(kinds), asked.openvino, not asked.plain, not asked.no_quality)

@@ -41,6 +41,11 @@ def this_device() -> str:
     return f"{socket.gethostname()}-{device}"
 
 
+def device_lease(runs: Path | None) -> Lease:
+    """The lease of this device among all that use the folder of these runs; None: nobody does."""
+    return Lease(runs / ".devices" / this_device() if runs else None)
+
+
 @contextmanager
 def _held(folder: Path, kind: int) -> Iterator[None]:
     with (folder / "gate.lock").open("w") as gate, (folder / "device.lock").open("w") as device:
