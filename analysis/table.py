@@ -83,7 +83,19 @@ def footnotes(summary: Summary) -> list[str]:
     if (summary.front["tie"] != "").any():
         noise = f"{summary.y.noise:g} {summary.y.label}"
         found.append(f"tie: within {noise} of that run, which is what seeds alone change")
-    return found + seed_lines(summary.seeds, summary.x, summary.y) + summary.notes
+    found += seed_lines(summary.seeds, summary.x, summary.y) + summary.notes
+    return [*found, *cost_lines(summary.points)]
+
+
+def cost_lines(points: pd.DataFrame) -> list[str]:
+    """What the runs behind the points took, training and measuring, where they say so."""
+    runs = points.drop_duplicates("run_id")
+    seconds = runs["seconds"][runs["seconds"] > 0]
+    if seconds.empty:
+        return []
+    hours, minutes = seconds.sum() / 3600, seconds.mean() / 60
+    counted = f"{len(seconds)} {_plural('run', len(seconds))}"
+    return [f"cost: {hours:.2f} device hours for {counted}, {minutes:.1f} minutes each"]
 
 
 def markdown(summaries: Sequence[Summary]) -> str:
