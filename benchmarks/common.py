@@ -1,9 +1,10 @@
 """Side-by-side timing: A and B in turn, the ratio of each pair, its median and an interval.
 
 A machine that is shared drifts; two measurements taken one after the other drift together. So a
-benchmark here never compares two separate figures: it takes at least 20 pairs, interleaved, and
-reports the median of the pair-wise ratios with a 95 % bootstrap interval. One JSON file a
-benchmark goes to `benchmarks/results/`; `benchmarks/table.py` makes README's table of them.
+benchmark here never compares two separate figures: it takes at least 20 pairs, interleaved (of
+whole networks at least 5 rounds), and reports the median of the pair-wise ratios with a 95 %
+bootstrap interval. One JSON file a benchmark goes to `benchmarks/results/`;
+`benchmarks/table.py` makes README's table of them.
 """
 
 import dataclasses
@@ -37,12 +38,32 @@ class Row:
     ratio: float  # median of what / against, pair by pair
     ratio_low: float  # 95 % bootstrap interval of that median
     ratio_high: float
-    goal: str  # "ratio" or "ms": which of the figures the limit holds for
-    limit: float
+    goal: str  # "ratio", "ms" or "speedup" (1 / ratio): which of the figures the limit holds for
+    limit: float | None  # None: a fact without a goal
+    shown: bool = True  # in README's table; the others are in the file alone
+    ideal: float | None = None  # the speedup, if time were operations
 
     @property
     def met(self) -> bool:
+        if self.limit is None:
+            return True
+        if self.goal == "speedup":
+            return 1 / self.ratio >= self.limit
         return (self.ratio if self.goal == "ratio" else self.what_ms) <= self.limit
+
+    @property
+    def wanted(self) -> str:
+        """The goal in words; nothing for a fact."""
+        words = {"ratio": "ratio ≤ {:g}", "ms": "≤ {:g} ms", "speedup": "≥ {:g}x"}
+        return "" if self.limit is None else words[self.goal].format(self.limit)
+
+    @property
+    def found(self) -> str:
+        """The figure with its interval; of a speedup also the share of the ideal one."""
+        if self.goal != "speedup":
+            return f"{self.ratio:.3f} ({self.ratio_low:.3f} to {self.ratio_high:.3f})"
+        text = f"{1 / self.ratio:.2f}x ({1 / self.ratio_high:.2f} to {1 / self.ratio_low:.2f})"
+        return text + (f", {1 / self.ratio / self.ideal:.0%} of ideal" if self.ideal else "")
 
 
 def paired(
@@ -73,28 +94,42 @@ def compare(
     names: tuple[str, str],
     calls: tuple[Callable[[], Any], Callable[[], Any]],
     goal: str,
-    limit: float,
+    limit: float | None,
     pairs: int = MIN_PAIRS,
 ) -> Row:
-    """Time the two `calls` side by side and print the row. `goal` is "ratio" or "ms"."""
-    times = paired(*calls, pairs=pairs)
+    """Time the two `calls` side by side and print the row."""
+    return row(names, paired(*calls, pairs=pairs), goal, limit)
+
+
+def row(
+    names: tuple[str, str],
+    times: Sequence[Sequence[float]],
+    goal: str,
+    limit: float | None,
+    shown: bool = True,
+    ideal: float | None = None,
+) -> Row:
+    """The row of two lists of ms, pair by pair, printed."""
     ratios = [a / b for a, b in zip(*times, strict=True)]
     medians = [round(statistics.median(t), 3) for t in times]
-    interval = [round(x, 4) for x in median_interval(ratios)]
-    ratio = round(statistics.median(ratios), 4)
-    row = Row(*names, pairs, medians[0], medians[1], ratio, interval[0], interval[1], goal, limit)
+    figures = [round(x, 4) for x in (statistics.median(ratios), *median_interval(ratios))]
+    made = Row(*names, len(ratios), *medians, *figures, goal, limit, shown, ideal)
+    verdict = f"   goal {made.wanted}: {'met' if made.met else 'NOT met'}" if made.wanted else ""
     print(
-        f"{row.what:45} {row.what_ms:9.1f} ms   against {row.against_ms:9.1f} ms   "
-        f"ratio {ratio:.3f} ({interval[0]:.3f} to {interval[1]:.3f})   "
-        f"goal {goal} <= {limit:g}: {'met' if row.met else 'NOT met'}",
+        f"{made.what:45} {made.what_ms:9.1f} ms   against {made.against_ms:9.1f} ms   "
+        f"{made.found}{verdict}",
         flush=True,
     )
-    return row
+    return made
 
 
-def environment(threads: int) -> dict[str, Any]:
-    """What the figures depend on: processor, threads, versions. No path, no host name."""
+def environment(threads: int, device: str = "") -> dict[str, Any]:
+    """What the figures depend on: processor, threads, versions. No path, no host name.
+
+    device: what computes, where it is not the processor.
+    """
     return {
+        **({"device": device} if device else {}),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -104,17 +139,34 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
-def write(name: str, rows: Sequence[Row], threads: int, about: str) -> Path:
-    """Write `benchmarks/results/NAME.json`, aside and renamed."""
+def write(
+    name: str,
+    rows: Sequence[Row],
+    threads: int,
+    about: str,
+    device: str = "",
+    merge: bool = False,
+    folder: Path | None = None,
+) -> Path:
+    """Write NAME.json, aside and renamed, into `folder` (else `benchmarks/results/`).
+
+    merge: keep the other rows of the file that is there, if they are of the same environment.
+    """
+    folder = folder or RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path, where = folder / f"{name}.json", environment(threads, device)
+    if merge and path.exists():
+        before, known = read(path)
+        new = {(row.what, row.against) for row in rows}
+        if before["environment"] == where:
+            rows = [r for r in known if (r.what, r.against) not in new] + list(rows)
     content = {
         "benchmark": name,
         "about": about,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "environment": environment(threads),
+        "environment": where,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(content, indent=2) + "\n")
     aside.replace(path)
