@@ -15,7 +15,7 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,6 +42,7 @@ class Row:
     limit: float | None  # None: a fact without a goal
     shown: bool = True  # in README's table; the others are in the file alone
     ideal: float | None = None  # the speedup, if time were operations
+    unit: str = "ms"  # else what was counted, not timed: MB
 
     @property
     def met(self) -> bool:
@@ -60,6 +61,8 @@ class Row:
     @property
     def found(self) -> str:
         """The figure with its interval; of a speedup also the share of the ideal one."""
+        if self.unit != "ms":
+            return f"{self.ratio:.3f}"
         if self.goal != "speedup":
             return f"{self.ratio:.3f} ({self.ratio_low:.3f} to {self.ratio_high:.3f})"
         text = f"{1 / self.ratio:.2f}x ({1 / self.ratio_high:.2f} to {1 / self.ratio_low:.2f})"
@@ -70,16 +73,24 @@ def paired(
     what: Callable[[], Any], against: Callable[[], Any], pairs: int = MIN_PAIRS, warmup: int = 3
 ) -> tuple[list[float], list[float]]:
     """Times in ms of both, called in turn; which goes first changes with every pair."""
-    if pairs < MIN_PAIRS:
-        raise ValueError(f"{pairs} pairs are too few for a claim: at least {MIN_PAIRS}")
-    times: tuple[list[float], list[float]] = ([], [])
-    calls = (what, against)
-    for index in range(-warmup, pairs):
-        for side in (0, 1) if index % 2 else (1, 0):
+    times = in_turn({"what": what, "against": against}, pairs, warmup)
+    return times["what"], times["against"]
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], Any]], rounds: int = MIN_PAIRS, warmup: int = 3
+) -> dict[str, list[float]]:
+    """Times in ms of several calls, all of them in each round, each the first one in turn."""
+    if rounds < MIN_PAIRS:
+        raise ValueError(f"{rounds} pairs are too few for a claim: at least {MIN_PAIRS}")
+    names, times = list(calls), {name: list[float]() for name in calls}
+    for index in range(-warmup, rounds):
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
             start = time.perf_counter()
-            calls[side]()
+            calls[name]()
             if index >= 0:
-                times[side].append((time.perf_counter() - start) * 1e3)
+                times[name].append((time.perf_counter() - start) * 1e3)
     return times
 
 
@@ -108,15 +119,16 @@ def row(
     limit: float | None,
     shown: bool = True,
     ideal: float | None = None,
+    unit: str = "ms",
 ) -> Row:
     """The row of two lists of ms, pair by pair, printed."""
     ratios = [a / b for a, b in zip(*times, strict=True)]
     medians = [round(statistics.median(t), 3) for t in times]
     figures = [round(x, 4) for x in (statistics.median(ratios), *median_interval(ratios))]
-    made = Row(*names, len(ratios), *medians, *figures, goal, limit, shown, ideal)
+    made = Row(*names, len(ratios), *medians, *figures, goal, limit, shown, ideal, unit)
     verdict = f"   goal {made.wanted}: {'met' if made.met else 'NOT met'}" if made.wanted else ""
     print(
-        f"{made.what:45} {made.what_ms:9.1f} ms   against {made.against_ms:9.1f} ms   "
+        f"{made.what:45} {made.what_ms:9.1f} {unit}   against {made.against_ms:9.1f} {unit}   "
         f"{made.found}{verdict}",
         flush=True,
     )
@@ -157,9 +169,8 @@ def write(
     path, where = folder / f"{name}.json", environment(threads, device)
     if merge and path.exists():
         before, known = read(path)
-        new = {(row.what, row.against) for row in rows}
         if before["environment"] == where:
-            rows = [r for r in known if (r.what, r.against) not in new] + list(rows)
+            rows = list({(r.what, r.against): r for r in [*known, *rows]}.values())
     content = {
         "benchmark": name,
         "about": about,

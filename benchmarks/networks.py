@@ -138,7 +138,7 @@ def check(runtime: Runtime, model: Network, within: float = 1e-3) -> None:
         assert apart <= within * expected[name].float().norm(), f"{runtime.name}: not the same"
 
 
-def in_turn(
+def measured(
     runtimes: Mapping[str, Runtime], model: Network, work: Workload, rounds: int
 ) -> dict[str, list[float]]:
     """ms of every pass in each round."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import networks
 import torch
 from common import MIN_PAIRS, RESULTS, Row, row, write
-from networks import Network, check, in_turn
+from networks import Network, check, measured
 
 from prune.artifact import onnx_graph
 from prune.artifact.shape import Shape
@@ -40,7 +40,7 @@ def rows(name: str, model: Network, works: list[Workload], folder: Path) -> Iter
             runtimes[FUSED] = fused(kind, folder / name / AS_IT_IS)
             check(runtimes[FUSED], model, WITHIN.get(kind, 1e-3))
         for work in works:
-            times = in_turn(runtimes, model, work, MIN_PAIRS)
+            times = measured(runtimes, model, work, MIN_PAIRS)
             for swap in list(runtimes)[1:]:
                 label = f"{name}, {kind}, {work.batch} x {work.length}, {swap}", AS_IT_IS
                 shown = swap != "NoNorm and ReLU" and work.batch > 1 and kind != "int8"

@@ -21,7 +21,7 @@ from typing import Any
 import networks
 import torch
 from common import RESULTS, Row, row, write
-from networks import DENSE, F1_88, FILES, IN_MEMORY, REAL, Network, check, in_turn, operations
+from networks import DENSE, F1_88, FILES, IN_MEMORY, REAL, Network, check, measured, operations
 from plain import Plain
 
 from prune.artifact.shape import Shape
@@ -54,7 +54,7 @@ class Bench:
 
     def times(self, runtimes: dict[str, Runtime], work: Workload, least: int = 5) -> dict[str, Any]:
         rounds = 5 if work.batch * work.length >= LARGE else 11
-        return in_turn(runtimes, self.dense, work, self.asked.rounds or max(least, rounds))
+        return measured(runtimes, self.dense, work, self.asked.rounds or max(least, rounds))
 
     def pruned(self, shape: Shape) -> Network:
         return networks.pruned(self.dense, self.cut(shape))

@@ -21,15 +21,15 @@ HEAD = "| what | against | median | {} (95 % interval) | goal | |\n|---|---|---|
 def line(row: Row) -> str:
     verdict = ("met" if row.met else "not met") if row.wanted else ""
     return (
-        f"| {row.what} | {row.against} | {row.what_ms:,.1f} / {row.against_ms:,.1f} ms "
+        f"| {row.what} | {row.against} | {row.what_ms:,.1f} / {row.against_ms:,.1f} {row.unit} "
         f"| {row.found} | {row.wanted} | {verdict} |"
     )
 
 
 def about(content: dict[str, Any], rows: Sequence[Row], file: Path) -> str:
     """What was measured, on what, how often, and in which file all of it is."""
-    env, fewest = content["environment"], min(row.pairs for row in rows)
-    least = "" if all(row.pairs == fewest for row in rows) else "at least "
+    env, counts = content["environment"], [row.pairs for row in rows if row.unit == "ms"]
+    fewest, least = min(counts), "at least " * (len(set(counts)) > 1)
     device = env.get("device") or f"{env['processor']}, {env['threads']} of {env['cores']} threads"
     more = "" if all(row.shown for row in rows) else f", with {len(rows)} rows"
     return (

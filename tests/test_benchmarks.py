@@ -87,7 +87,7 @@ def test_parts_are_merged_and_rows_that_are_not_shown_stay_in_the_file(tmp_path:
 
     part("first", 1.0), part("second", 2.0, shown=False), part("first", 3.0)
     _, rows = common.read(tmp_path / "results" / "parts.json")
-    assert [(row.what, row.ratio) for row in rows] == [("second", 2.0), ("first", 3.0)]
+    assert [(row.what, row.ratio) for row in rows] == [("first", 3.0), ("second", 2.0)]
     text = table.table(tmp_path / "results")
     assert "| first |" in text and "second" not in text and "with 2 rows" in text
 
