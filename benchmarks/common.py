@@ -15,11 +15,11 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 RESULTS = Path(__file__).parent / "results"
 MIN_PAIRS = 20
@@ -40,9 +40,9 @@ class Row:
     ratio_high: float
     goal: str  # "ratio", "ms" or "speedup" (1 / ratio): which of the figures the limit holds for
     limit: float | None  # None: a fact without a goal
-    shown: bool = True  # in README's table; the others are in the file alone
-    ideal: float | None = None  # the speedup, if time were operations
-    unit: str = "ms"  # else what was counted, not timed: MB
+    shown: bool = field(default=True, kw_only=True)  # in README; the others are in the file alone
+    ideal: float | None = field(default=None, kw_only=True)  # the speedup, if time were operations
+    unit: str = field(default="ms", kw_only=True)  # else what was counted, not timed: MB
 
     @property
     def met(self) -> bool:
@@ -69,28 +69,31 @@ class Row:
         return text + (f", {1 / self.ratio / self.ideal:.0%} of ideal" if self.ideal else "")
 
 
+Kind = TypeVar("Kind", bound=Row)
+
+
 def paired(
     what: Callable[[], Any], against: Callable[[], Any], pairs: int = MIN_PAIRS, warmup: int = 3
 ) -> tuple[list[float], list[float]]:
     """Times in ms of both, called in turn; which goes first changes with every pair."""
-    times = in_turn({"what": what, "against": against}, pairs, warmup)
-    return times["what"], times["against"]
+    if pairs < MIN_PAIRS:
+        raise ValueError(f"{pairs} pairs are too few for a claim: at least {MIN_PAIRS}")
+    first, second = interleaved((what, against), pairs, warmup)
+    return first, second
 
 
-def in_turn(
-    calls: Mapping[str, Callable[[], Any]], rounds: int = MIN_PAIRS, warmup: int = 3
-) -> dict[str, list[float]]:
-    """Times in ms of several calls, all of them in each round, each the first one in turn."""
-    if rounds < MIN_PAIRS:
-        raise ValueError(f"{rounds} pairs are too few for a claim: at least {MIN_PAIRS}")
-    names, times = list(calls), {name: list[float]() for name in calls}
-    for index in range(-warmup, rounds):
-        first = index % len(names)
-        for name in names[first:] + names[:first]:
+def interleaved(
+    calls: Sequence[Callable[[], Any]], rounds: int = MIN_PAIRS, warmup: int = 3
+) -> list[list[float]]:
+    """Times in ms of each in every round, after a warm-up; the order goes round with the rounds."""
+    times: list[list[float]] = [[] for _ in calls]
+    for number in range(-warmup, rounds):
+        for place in range(len(calls)):
+            side = (number + place) % len(calls)
             start = time.perf_counter()
-            calls[name]()
-            if index >= 0:
-                times[name].append((time.perf_counter() - start) * 1e3)
+            calls[side]()
+            if number >= 0:
+                times[side].append((time.perf_counter() - start) * 1e3)
     return times
 
 
@@ -109,30 +112,31 @@ def compare(
     pairs: int = MIN_PAIRS,
 ) -> Row:
     """Time the two `calls` side by side and print the row."""
-    return row(names, paired(*calls, pairs=pairs), goal, limit)
+    return row_of(names, paired(*calls, pairs=pairs), goal, limit)
 
 
-def row(
+def row_of(
     names: tuple[str, str],
-    times: Sequence[Sequence[float]],
+    times: tuple[Sequence[float], Sequence[float]],
     goal: str,
     limit: float | None,
     shown: bool = True,
     ideal: float | None = None,
     unit: str = "ms",
 ) -> Row:
-    """The row of two lists of ms, pair by pair, printed."""
+    """What the times of two interleaved calls say; prints it."""
     ratios = [a / b for a, b in zip(*times, strict=True)]
     medians = [round(statistics.median(t), 3) for t in times]
     figures = [round(x, 4) for x in (statistics.median(ratios), *median_interval(ratios))]
-    made = Row(*names, len(ratios), *medians, *figures, goal, limit, shown, ideal, unit)
-    verdict = f"   goal {made.wanted}: {'met' if made.met else 'NOT met'}" if made.wanted else ""
+    facts: dict[str, Any] = {"shown": shown, "ideal": ideal, "unit": unit}
+    row = Row(*names, len(ratios), *medians, *figures, goal, limit, **facts)
+    verdict = f"   goal {row.wanted}: {'met' if row.met else 'NOT met'}" if row.wanted else ""
     print(
-        f"{made.what:45} {made.what_ms:9.1f} {unit}   against {made.against_ms:9.1f} {unit}   "
-        f"{made.found}{verdict}",
+        f"{row.what:45} {row.what_ms:9.1f} {unit}   against {row.against_ms:9.1f} {unit}   "
+        f"{row.found}{verdict}",
         flush=True,
     )
-    return made
+    return row
 
 
 def environment(threads: int, device: str = "") -> dict[str, Any]:
@@ -160,13 +164,11 @@ def write(
     merge: bool = False,
     folder: Path | None = None,
 ) -> Path:
-    """Write NAME.json, aside and renamed, into `folder` (else `benchmarks/results/`).
+    """Write `benchmarks/results/NAME.json`, or into another folder.
 
     merge: keep the other rows of the file that is there, if they are of the same environment.
     """
-    folder = folder or RESULTS
-    folder.mkdir(parents=True, exist_ok=True)
-    path, where = folder / f"{name}.json", environment(threads, device)
+    path, where = (folder or RESULTS) / f"{name}.json", environment(threads, device)
     if merge and path.exists():
         before, known = read(path)
         if before["environment"] == where:
@@ -178,16 +180,34 @@ def write(
         "environment": where,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
+    return save(name, content, folder)
+
+
+def save(name: str, content: dict[str, Any], folder: Path | None = None) -> Path:
+    """`benchmarks/results/NAME.json`, aside and renamed; or into another folder."""
+    folder = folder or RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
+    aside.write_text(text(content))
     aside.replace(path)
     return path
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
+def text(content: dict[str, Any], widest: int = 100) -> str:
+    """JSON, a row a line where there are so many that a number a line would be thousands."""
+    rows = content["rows"]
+    if len(rows) <= widest:
+        return json.dumps(content, indent=2) + "\n"
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    rest = json.dumps({**content, "rows": []}, indent=2)
+    return rest.replace('"rows": []', f'"rows": [\n{lines}\n]') + "\n"
+
+
+def read(path: Path, kind: type[Kind] = Row) -> tuple[dict[str, Any], list[Kind]]:
     """The inverse of `write`: everything, and its rows."""
     content = json.loads(path.read_text())
-    return content, [Row(**row) for row in content["rows"]]
+    return content, [kind(**row) for row in content["rows"]]
 
 
 def _version(package: str) -> str:

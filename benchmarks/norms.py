@@ -15,7 +15,7 @@ from pathlib import Path
 
 import networks
 import torch
-from common import MIN_PAIRS, RESULTS, Row, row, write
+from common import MIN_PAIRS, RESULTS, Row, row_of, write
 from networks import Network, check, measured
 
 from prune.artifact import onnx_graph
@@ -44,7 +44,7 @@ def rows(name: str, model: Network, works: list[Workload], folder: Path) -> Iter
             for swap in list(runtimes)[1:]:
                 label = f"{name}, {kind}, {work.batch} x {work.length}, {swap}", AS_IT_IS
                 shown = swap != "NoNorm and ReLU" and work.batch > 1 and kind != "int8"
-                yield row(label, (times[swap], times[AS_IT_IS]), "speedup", None, shown)
+                yield row_of(label, (times[swap], times[AS_IT_IS]), "speedup", None, shown)
 
 
 def ready(kind: str, folder: Path, model: Network) -> Runtime:

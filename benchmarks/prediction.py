@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 import networks
-from common import RESULTS, Row, row, write
+from common import RESULTS, Row, row_of, write
 
 from prune.artifact.shape import Shape
 from prune.profiling import Bench, measured
@@ -34,7 +34,7 @@ def rows(setting: Setting, shapes: dict[str, Shape], layers: int) -> list[Row]:
         pair = unit * bench.time(shape.heads, shape.widths), predicted
         label = f"{name}, {cell}, measured", "predicted"
         off = sorted(pair, reverse=True)
-        made = row(label, ([off[0]], [off[1]]), "ratio", LIMIT, shown=False)
+        made = row_of(label, ([off[0]], [off[1]]), "ratio", LIMIT, shown=False)
         found.append(dataclasses.replace(made, what_ms=pair[0], against_ms=pair[1]))
     worst = max(found, key=lambda r: r.ratio)
     what = f"the worst of {len(found)} networks, {worst.what}"

@@ -20,7 +20,7 @@ from typing import Any
 
 import networks
 import torch
-from common import RESULTS, Row, row, write
+from common import RESULTS, Row, row_of, write
 from networks import DENSE, F1_88, FILES, IN_MEMORY, REAL, Network, check, measured, operations
 from plain import Plain
 
@@ -106,7 +106,7 @@ def network_rows(bench: Bench) -> Iterator[Row]:
             for name in names:
                 label = f"{name}, {kind}, {cell(work)}", f"BERT-base, {kind}"
                 pair, best = (times[name], times["BERT-base"]), bench.ideal(shapes[name], work)
-                yield row(label, pair, "speedup", None, kind == "eager" and shown(work), best)
+                yield row_of(label, pair, "speedup", None, kind == "eager" and shown(work), best)
 
 
 def plain_rows(bench: Bench) -> Iterator[Row]:
@@ -118,7 +118,7 @@ def plain_rows(bench: Bench) -> Iterator[Row]:
         times = bench.times(runtimes, work, least=20)
         label = f"shrunk to the 88.26-F1 shapes, {cell(work)}", "plain modules of those sizes"
         limit = round(1 / 0.98, 3)
-        yield row(label, (times["ours"], times["plain"]), "ratio", limit, work.padded)
+        yield row_of(label, (times["ours"], times["plain"]), "ratio", limit, work.padded)
 
 
 def rounding_rows(bench: Bench) -> Iterator[Row]:
@@ -132,7 +132,7 @@ def rounding_rows(bench: Bench) -> Iterator[Row]:
             for name in list(shapes)[1:]:
                 label = f"88.26-F1 widths {name}, {kind}, {cell(work)}", "widths as they are"
                 pair = (times[name], times["as they are"])
-                yield row(label, pair, "ratio", None, name == "up to 16" and shown(work))
+                yield row_of(label, pair, "ratio", None, name == "up to 16" and shown(work))
 
 
 def factor_rows(bench: Bench) -> Iterator[Row]:
@@ -147,12 +147,12 @@ def factor_rows(bench: Bench) -> Iterator[Row]:
             same = name.startswith(SMALL) and not any(kind in name for kind in WITHIN)
             by_operations = bench.ideal(F1_88, work) if same else None  # of numbers of one size
             limit = GOAL if name == best else None
-            yield row(
+            yield row_of(
                 label, (times[name], times[BASE]), "speedup", limit, shown(work), by_operations
             )
         if INT8 in found:
             label = f"{best}, {cell(work)}", INT8
-            yield row(label, (times[best], times[INT8]), "speedup", GOAL_INT8, shown(work))
+            yield row_of(label, (times[best], times[INT8]), "speedup", GOAL_INT8, shown(work))
 
 
 BASE, INT8, SMALL = "dense, eager", "dense, int8", "88.26-F1 shapes"

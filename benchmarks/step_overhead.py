@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import MIN_PAIRS, RESULTS, Row, in_turn, row, write
+from common import MIN_PAIRS, RESULTS, Row, interleaved, row_of, write
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
@@ -126,12 +126,13 @@ class Bench:
         found = {g: p for g, p in policies(name).items() if not geometries or g in geometries}
         pruners = {geometry: self.pruner(policy) for geometry, policy in found.items()}
         calls = {g: self.step(pruner.model, opt) for g, (pruner, opt) in pruners.items()}
-        times = in_turn({"plain": self.plain(), **calls}, pairs)
+        taken = interleaved([self.plain(), *calls.values()], pairs)
+        times = dict(zip(["plain", *calls], taken, strict=True))
         for geometry in found:
             limit = HYBRID_LIMIT if geometry.startswith("hybrid") else LIMIT
             shown = geometry in SHOWN or f"{geometry}, {name}" in SHOWN_TOO
             label = f"step, {geometry}, {name}", "plain step"
-            yield row(label, (times[geometry], times["plain"]), "ratio", limit, shown)
+            yield row_of(label, (times[geometry], times["plain"]), "ratio", limit, shown)
         calls.clear()
         for geometry, policy in found.items():
             del pruners[geometry]
@@ -152,7 +153,7 @@ class Bench:
         limit = round(MEMORY_LIMIT * (weights + scores) / weights, 3)  # one copy, and the scores
         label = f"kept by the pruner, {name}", "the prunable weights"
         pair = ([held / 1e6], [weights / 1e6])
-        return row(label, pair, "ratio", limit, name in KEPT_SHOWN, unit="MB")
+        return row_of(label, pair, "ratio", limit, name in KEPT_SHOWN, unit="MB")
 
 
 def alive() -> int:
