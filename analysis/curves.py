@@ -1,6 +1,8 @@
 """What a figure shows, as plain tables: which points, which curve, which limits. Draws nothing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,10 +10,12 @@ import pandas as pd
 from analysis.family import DENSE
 from analysis.metrics import Metric
 from analysis.pareto import Values, on_front, oriented
+from analysis.seeds import over_seeds
 from analysis.summary import Summary
 
 INTEREST = 0.25  # of the best quality: what lies further from it would squeeze the rest together
-MANY_FAMILIES = 10  # more curves than this no reader can tell apart
+MANY_FAMILIES = 8  # more curves than this no reader can tell apart
+REACH = (0.3, 0.15)  # of x and y, by which they grow for points of other papers
 OTHER = "other"
 
 
@@ -27,6 +31,9 @@ class Panel:
     xlim: tuple[float, float]
     ylim: tuple[float, float]
     hidden: int  # points of too low a quality to be inside `ylim`
+    references: pd.DataFrame  # x, y, name, harness: of other papers, inside the limits
+    outside: int  # of those, how many are not
+    seeds: pd.DataFrame  # `over_seeds`
 
     def curve(self, family: str) -> pd.DataFrame:
         """The connected points of a family, from left to right."""
@@ -60,16 +67,27 @@ def families(summary: Summary) -> list[str]:
     return sorted((str(name) for name in rank.index[:MANY_FAMILIES]), key=_natural)
 
 
-def panel(summary: Summary, x: Metric) -> Panel:
-    """Quality against `x` for one task."""
+def panel(summary: Summary, x: Metric, references: Sequence[Mapping[str, Any]] = ()) -> Panel:
+    """Quality against `x` for one task; references: as `read_references` has them."""
     points = _points(summary, x)
     ylim = quality_limits(points, summary)
-    inside = (points["y"] >= ylim[0]) & (points["y"] <= ylim[1])
-    shown = points[inside].reset_index(drop=True)
+    xlim = _across(points[points["y"].between(*ylim)])
+    others = _references(references, x)
+    near = others[_near(others["x"], xlim, REACH[0]) & _near(others["y"], ylim, REACH[1])]
+    xlim, ylim = _wider(xlim, near["x"]), _wider(ylim, near["y"])
+    inside = points["y"].between(*ylim)
     dense = summary.dense[["model", "quality"]]
+    seeds = over_seeds(summary.points, x) if len(summary.seeds) else summary.seeds
+    return Panel(
+        *(summary.task, x, summary.y, points[inside].reset_index(drop=True), dense, xlim, ylim),
+        *(int((~inside).sum()), near.reset_index(drop=True), len(others) - len(near), seeds),
+    )
+
+
+def _across(shown: pd.DataFrame) -> tuple[float, float]:
+    """The limits of x: all points, and the intervals of those that have a curve."""
     bars = shown.loc[shown["curve"], ["low", "high"]].to_numpy(dtype=float).ravel()
-    xlim = _padded(np.r_[shown["x"].to_numpy(dtype=float), bars[np.isfinite(bars)]], 0.04)
-    return Panel(summary.task, x, summary.y, shown, dense, xlim, ylim, int((~inside).sum()))
+    return _padded(np.r_[shown["x"].to_numpy(dtype=float), bars[np.isfinite(bars)]], 0.04)
 
 
 def quality_limits(points: pd.DataFrame, summary: Summary) -> tuple[float, float]:
@@ -105,6 +123,27 @@ def _points(summary: Summary, x: Metric) -> pd.DataFrame:
         own = rows[["quality", x.column]].loc[data.index[data["family"] == name]]
         data.loc[own.index, "curve"] = on_front(own, x, summary.y, summary.rule)
     return data
+
+
+def _references(references: Sequence[Mapping[str, Any]], x: Metric) -> pd.DataFrame:
+    """Those that have a number for this axis."""
+    key = {"speedup": "speedup", "nonzero_density": "density"}.get(x.column, "")
+    rows = [(r[key], r["quality"], r["name"], r["harness"]) for r in references if key in r]
+    return pd.DataFrame(rows, columns=["x", "y", "name", "harness"])
+
+
+def _near(values: "pd.Series[Any]", limits: tuple[float, float], share: float) -> Any:
+    reach = share * (limits[1] - limits[0])
+    return (values >= limits[0] - reach) & (values <= limits[1] + reach)
+
+
+def _wider(limits: tuple[float, float], values: "pd.Series[Any]") -> tuple[float, float]:
+    """Limits that hold `values` too, with some room for their names."""
+    if values.empty:
+        return limits
+    low, high = min(limits[0], float(values.min())), max(limits[1], float(values.max()))
+    room = 0.04 * (high - low)
+    return low - room * (low < limits[0]), high + room * (high > limits[1])
 
 
 def _padded(values: Values, share: float) -> tuple[float, float]:

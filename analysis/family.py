@@ -1,7 +1,8 @@
 """The curve a checkpoint belongs to: how attention and FFN were pruned, the teacher, the stage.
 
 The names are those of the paper: unstructured, block RxC, hybrid RxC, structured, attention rows,
-each perhaps NoNorm, ReLU, filled, with a large teacher, or from a large student.
+each perhaps NoNorm, ReLU, filled, with a large teacher, or from a large student. What was timed in
+the block-sparse runtime is a family of its own: it needs that runtime where it is used.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ UNSTRUCTURED = "unstructured"
 UNKNOWN = "unknown"  # a config from elsewhere does not say
 Parts = tuple[str, str]  # labels of attention and FFN
 SEMI = " 2:4"
+BLOCK_SPARSE = "block_sparse"  # a runtime of `prune.choices`
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ def family(config: Mapping[str, Any], stage: str) -> str:
     are `structured`. Magnitude pruning learns no scores, so it is a family of its own.
     """
     return recipe(config).family(stage)
+
+
+def timed_in(family: str, runtime: str) -> str:
+    """What `family` is called where it was timed in `runtime`."""
+    apart = runtime == BLOCK_SPARSE and family != DENSE
+    return f"{family}, block-sparse runtime" if apart else family
 
 
 def recipe(config: Mapping[str, Any]) -> Recipe:

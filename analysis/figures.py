@@ -1,56 +1,42 @@
-"""Tables -> pictures, in the style of a paper. The only file that imports matplotlib; no pyplot.
+"""Tables -> pictures, in the style of a paper.
 
-Colours are those of Okabe and Ito, told apart also without colour vision; every family has its own
-marker besides. The dense network is the dashed line.
+Every family has a colour and a marker of its own. The dense network is the dashed line; points of
+other papers are hollow, a shape for each harness that their speed was measured with.
 """
 
+import dataclasses
 import io
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from analysis.curves import OTHER, Panel
+from analysis.labels import columns
 from analysis.metrics import Metric
+from analysis.naming import name_others
+from analysis.style import GRID, HOLLOW, INK, PAPER, SOFT, Style, paper_style, styles
 
-INK, SOFT, GRID, PAPER = "#1f2328", "#6e7781", "#e7eaee", "#ffffff"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4FC9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<")
 SHADE = "#f1f4f6"  # of the area below the front
 MANY = 1500  # points beyond which a cloud is drawn as pixels even in SVG and PDF
 CHARACTERS = 14  # of the legend to an inch; each name has a marker before it
 CROWDED = 30  # points on one curve beyond which some markers are left out
-FONTS = ("Inter", "Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans")
-
-
-@dataclass(frozen=True)
-class Style:
-    colour: str
-    marker: str
-
-
-def styles(families: Sequence[str]) -> dict[str, Style]:
-    """A colour and a marker for each family, the same in every panel."""
-    chosen = {
-        name: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
-        for i, name in enumerate(families)
-    }
-    return {**chosen, OTHER: Style(SOFT, ".")}
-
-
-def colours(families: Sequence[str]) -> dict[str, str]:
-    """Family -> its colour in the figures, for a legend elsewhere."""
-    return {name: style.colour for name, style in styles(families).items()}
+CANVASES: dict[str, tuple[type[FigureCanvasBase], dict[str, None]]] = {  # and no date in the file
+    "png": (FigureCanvasAgg, {}),
+    "svg": (FigureCanvasSVG, {"Date": None}),
+    "pdf": (FigureCanvasPdf, {"CreationDate": None}),
+}
+MEANS = 30  # settings with several seeds that are drawn, the best ones
 
 
 def figure(panels: Sequence[Panel], families: Sequence[str]) -> Figure:
@@ -59,13 +45,27 @@ def figure(panels: Sequence[Panel], families: Sequence[str]) -> Figure:
         picture = Figure(figsize=(4.9 * len(panels), 3.9), layout="constrained")
         FigureCanvasAgg(picture)
         axes = picture.subplots(1, len(panels), squeeze=False)[0]
-        look = styles(families)
+        look, shapes = styles(families), hollow(panels)
+        ends = [limit for one in panels for limit in one.ylim]
+        panels = [dataclasses.replace(one, ylim=(min(ends), max(ends))) for one in panels]
         for axis, one in zip(axes, panels, strict=True):
             draw(axis, one, look)
+            _others(axis, one, shapes)
         for axis in axes[1:]:
             axis.set_ylabel("")
-        _legend(picture, panels, look)
+        _legend(picture, panels, look, shapes)
+        settle(picture)
+        for axis, one in zip(axes, panels, strict=True):
+            name_others(axis, one)
     return picture
+
+
+def settle(picture: Figure) -> None:
+    """Do the layout once, for good: it takes as long as the drawing."""
+    engine = picture.get_layout_engine()
+    if engine:
+        engine.execute(picture)
+    picture.set_layout_engine("none")
 
 
 def draw(axes: Axes, panel: Panel, look: dict[str, Style]) -> None:
@@ -78,23 +78,26 @@ def draw(axes: Axes, panel: Panel, look: dict[str, Style]) -> None:
     axes.set_xlim(*panel.xlim)
     axes.set_ylim(*panel.ylim)
     _dense(axes, panel)
+    _seeds(axes, panel)
     axes.set_xlabel(_label(panel.x))
     axes.set_ylabel(f"{panel.y.label} on {panel.task}")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if panel.x.unit == "x":
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
-    if panel.hidden:
-        _hidden_note(axes, panel)
+    _note(axes, panel)
 
 
 def render(picture: Figure, form: str, text_as_text: bool = False) -> bytes:
-    """The picture as `png`, `svg` or `pdf`; the same table gives the same bytes."""
-    extra: dict[str, Any] = {"png": {"dpi": 200}}.get(form, {})
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+    """The picture as `png`, `svg` or `pdf`; the same table gives the same bytes.
+
+    Asked of the canvas itself: `savefig` draws everything twice, to find out how large it is.
+    """
     settings: Any = {**paper_style(), "svg.fonttype": "none" if text_as_text else "path"}
     with matplotlib.rc_context(settings), io.BytesIO() as file:
-        picture.savefig(file, format=form, metadata=metadata, **extra)
+        kind, undated = CANVASES[form]
+        canvas: Any = kind(picture)
+        getattr(canvas, f"print_{form}")(file, metadata=undated)
         return file.getvalue()
 
 
@@ -163,27 +166,78 @@ def _dense(axes: Axes, panel: Panel) -> None:
         )
 
 
-def _hidden_note(axes: Axes, panel: Panel) -> None:
+def _seeds(axes: Axes, panel: Panel) -> None:
+    """Means over seeds with their deviations, in both directions."""
+    rows = panel.seeds.sort_values("quality", ascending=not panel.y.higher).head(MEANS)
+    inside = rows["quality"].between(*panel.ylim) & rows["x"].between(*panel.xlim)
+    rows = rows[inside]
+    if len(rows):
+        bars: dict[str, Any] = {"xerr": rows["x_std"], "yerr": rows["quality_std"], "capsize": 2}
+        look: dict[str, Any] = {
+            "fmt": "_",
+            "color": INK,
+            "markersize": 4,
+            "elinewidth": 0.8,
+            "capthick": 0.8,
+        }
+        axes.errorbar(rows["x"], rows["quality"], zorder=5, **bars, **look)
+
+
+def _others(axes: Axes, panel: Panel, shapes: Mapping[str, str]) -> None:
+    """Points of other papers, hollow: their speed is of another harness."""
+    for harness, marker in shapes.items():
+        rows = panel.references[panel.references["harness"] == harness]
+        for _, own in rows.sort_values("x").groupby("name"):  # one name is for all of its points
+            dots: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8, "color": SOFT}
+            axes.plot(own["x"], own["y"], zorder=3.5, **dots, **_hollow(marker))
+
+
+def hollow(panels: Sequence[Panel]) -> dict[str, str]:
+    """Harness -> the marker of its points, the same in all panels."""
+    names = [name for one in panels for name in one.references["harness"]]
+    return {n: HOLLOW[i % len(HOLLOW)] for i, n in enumerate(sorted(set(names)))}
+
+
+def _hollow(marker: str) -> dict[str, Any]:
+    look: dict[str, Any] = {
+        "marker": marker,
+        "markersize": 5.5,
+        "markeredgecolor": INK,
+        "markeredgewidth": 0.9,
+    }
+    return {**look, "markerfacecolor": "none"}
+
+
+def _note(axes: Axes, panel: Panel) -> None:
+    """What is not in the picture."""
     side = "below" if panel.y.higher else "above"
-    text = f"{panel.hidden} more {side} {panel.y.show(panel.worst)}"
-    x, ha = (0.01, "left") if panel.x.higher else (0.99, "right")
-    axes.text(x, 0.015, text, transform=axes.transAxes, ha=ha, fontsize=7.5, color=SOFT)
+    hidden = f"{panel.hidden} more {side} {panel.y.show(panel.worst)}" if panel.hidden else ""
+    many = "points of other papers lie" if panel.outside > 1 else "point of other papers lies"
+    outside = f"{panel.outside} {many} outside" if panel.outside else ""
+    text = "; ".join(filter(None, (hidden, outside)))
+    if text:
+        x, ha = (0.01, "left") if panel.x.higher else (0.99, "right")
+        axes.text(x, 0.015, text, transform=axes.transAxes, ha=ha, fontsize=7.5, color=SOFT)
 
 
-def _legend(picture: Figure, panels: Sequence[Panel], look: dict[str, Style]) -> None:
+def _legend(
+    picture: Figure, panels: Sequence[Panel], look: dict[str, Style], shapes: Mapping[str, str]
+) -> None:
     seen = {name for one in panels for name in one.points["family"].unique()}
     handles: list[Artist] = [
-        Line2D([], [], label=name, linewidth=1.3, **_marker(style))
+        Line2D([], [], label=name, linewidth=1.3 * (name != OTHER), **_marker(style))
         for name, style in look.items()
         if name in seen
     ]
     if handles:
         handles.append(Patch(facecolor=SHADE, edgecolor=GRID, label="dominated"))
-        longest = max(len(str(handle.get_label())) for handle in handles)
-        fitting = max(1, int(picture.get_figwidth() * CHARACTERS / (longest + 7)))
-        rows = math.ceil(len(handles) / min(fitting, 3 * len(panels)))
-        columns = math.ceil(len(handles) / rows)
-        picture.legend(handles=handles, loc="outside lower center", ncols=columns)
+    for harness, marker in shapes.items():
+        look_of: dict[str, Any] = {"linestyle": "none", **_hollow(marker)}
+        handles.append(Line2D([], [], label=f"elsewhere: {harness}", **look_of))
+    if handles:
+        labels = [str(handle.get_label()) for handle in handles]
+        room = int(picture.get_figwidth() * CHARACTERS)
+        picture.legend(handles=handles, loc="outside lower center", ncols=columns(labels, room))
 
 
 def _label(metric: Metric) -> str:
@@ -193,33 +247,3 @@ def _label(metric: Metric) -> str:
         if metric.higher
         else (f"{metric.label}{unit}  (less is better)")
     )
-
-
-def paper_style() -> Any:
-    """The settings of matplotlib for every picture here."""
-    present = {font.name for font in fontManager.ttflist}
-    return {
-        "font.family": "sans-serif",
-        "font.sans-serif": [name for name in FONTS if name in present],
-        "font.size": 9,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": SOFT,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": GRID,
-        "grid.linewidth": 0.7,
-        "xtick.color": SOFT,
-        "ytick.color": SOFT,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "xtick.major.size": 3,
-        "ytick.major.size": 3,
-        "legend.frameon": False,
-        "legend.fontsize": 8.5,
-        "legend.handlelength": 2.2,
-        "svg.hashsalt": "prune",
-    }

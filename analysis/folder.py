@@ -9,18 +9,20 @@ from analysis.curves import families, panel
 from analysis.drawing import layers_figure, masks_figure
 from analysis.figures import figure, render
 from analysis.html import page
+from analysis.masks import arrange
 from analysis.metrics import AXES
 from analysis.paper import paper_figures
 from analysis.summary import Summary
 from analysis.table import markdown
-from analysis.weights import Layers, patterns
-from prune.errors import MissingInputError, PruneError, UsageError
+from prune.errors import PruneError, UsageError
+from prune.store.masks import read
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMS = ("png", "svg", "pdf")
-LAYERS = 16  # networks of a front in the map of layers
+LAYERS = 12  # networks of a front in the map of layers
+MASKS = 4  # networks of which the masks are drawn
 
 
 def write_report(
@@ -74,17 +76,18 @@ def _pictures(summary: Summary, data: Mapping[str, Any], files: dict[str, bytes]
     """
     names = families(summary)
     shown = dict.fromkeys([AXES["speedup"], AXES["density"], summary.x])
-    panels = [panel(summary, x) for x in shown]
+    panels = [panel(summary, x, data["references"]) for x in shown]
     _add(files, f"pareto_{summary.name}", figure(panels, names))
     for one in panels:
         files[f"pareto_{summary.name}_{one.x.label}.svg"] = render(figure([one], names), "svg")
     for name, (those, order) in paper_figures(summary).items():
         _add(files, f"{name}_{summary.name}", figure(those, order))
-    _networks(summary, data, files)
+    _shapes(summary, data, files)
+    _masks(summary, files)
 
 
-def _networks(summary: Summary, data: Mapping[str, Any], files: dict[str, bytes]) -> None:
-    """The shapes of the front's networks, and the masks of the best one that is on this disk."""
+def _shapes(summary: Summary, data: Mapping[str, Any], files: dict[str, bytes]) -> None:
+    """Heads and widths of the front's networks."""
     points = {(p["run"], p["family"]): p for p in data["points"]}
     rows = []
     for row in summary.front.head(LAYERS).to_dict("records"):
@@ -94,28 +97,21 @@ def _networks(summary: Summary, data: Mapping[str, Any], files: dict[str, bytes]
             rows.append((label, layers["heads"], layers["widths"]))
     if rows:
         _add(files, f"layers_{summary.name}", layers_figure(rows))
-    found: dict[str, Layers] = {}
-    for row in summary.front.head(LAYERS).to_dict("records"):
-        weights = Path(row["path"], row["artifact"] or "-", "model.safetensors")
-        if not row["source"] and (layers := _patterns(weights)):
-            found.setdefault(
-                f"{row['family']} ({row['run_id']}): the weights that are left", layers
+
+
+def _masks(summary: Summary, files: dict[str, bytes]) -> None:
+    """What lives of the best network of each family of the front, by the masks its run kept."""
+    seen: set[str] = set()
+    for row in summary.front.to_dict("records"):
+        if len(seen) == MASKS or row["family"] in seen:
+            continue
+        if masks := read(Path(row["path"])):
+            seen.add(row["family"])
+            title = f"{row['family']} ({row['run_id']}), {summary.y.label} " + (
+                f"{summary.y.show(row['quality'])}: the weights that live"
             )
-    if found:  # the first that has holes: one without them is dark all over
-        title = next((title for title, layers in found.items() if _holes(layers)), min(found))
-        _add(files, f"masks_{summary.name}", masks_figure(title, found[title]))
-
-
-def _holes(layers: Layers) -> bool:
-    return any((m < 0.5).any() for matrices in layers.values() for m in matrices.values())
-
-
-def _patterns(weights: Path) -> Layers:
-    """Nothing for a model that was removed or cannot be read: a report does without its picture."""
-    try:
-        return patterns(weights) if weights.is_file() else {}
-    except MissingInputError:
-        return {}
+            name = f"masks_{summary.name}_{row['run_id']}"
+            _add(files, name, masks_figure(title, arrange(masks)))
 
 
 def _add(files: dict[str, bytes], name: str, picture: "Figure") -> None:

@@ -1,7 +1,8 @@
 """Records -> DataFrame, one row a checkpoint; units are in the column names.
 
 The latency columns are those of one cell of the grid: the first one measured, unless `cell` picks
-another. Everything a filter, a figure or a table needs is a column here.
+another. A checkpoint that was also timed in the block-sparse runtime has a second row, of another
+family. Everything a filter, a figure or a table needs is a column here.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.family import DENSE, Recipe, recipe
+from analysis.family import BLOCK_SPARSE, DENSE, Recipe, recipe, timed_in
 from prune.records import Latency, Record
 from prune.store import flat
 
@@ -30,6 +31,8 @@ NUMBERS = (
     *("batch", "length", "dense_ms", "pruned_ms", "speedup", "speedup_low", "speedup_high"),
 )
 COLUMNS = (*TEXTS, *NUMBERS)
+_RUNTIME = flat.HEADLINE.index("runtime")
+_OWN = f'"{BLOCK_SPARSE}"'  # in the JSON of cells
 _FIRST = ("run_id", "task", "family", "quality", "speedup", "speedup_low", "speedup_high")
 _AS_STORED = {  # ours -> that of `prune.store.flat`, where they differ
     **{"group": "group_name", "source": "published", "dense_quality": "reference"},
@@ -43,25 +46,28 @@ def frame(records: Iterable[Record], cell: Cell | None = None) -> pd.DataFrame:
 
 
 def from_columns(columns: Mapping[str, list[Any]], cell: Cell | None = None) -> pd.DataFrame:
-    """One row a checkpoint, `COLUMNS` and one column for each quality metric.
+    """One row a checkpoint (or two), `COLUMNS` and one column for each quality metric.
 
     cell: which latency cell to take, the first that it accepts; a checkpoint without such a cell is
     left out. Missing numbers are NaN.
     """
-    data: dict[str, Any] = {**columns, **_labels(columns)}
-    if cell:
-        data |= _picked(data["cells"], cell)
+    data: dict[str, list[Any]] = {**columns, **_labels(columns)}
+    qualities = _qualities(columns["qualities"])
+    if cell or any(_OWN in text for text in columns["cells"]):
+        rows, picked = _chosen(data, cell)
+        data = {name: [values[row] for row in rows] for name, values in data.items()} | picked
+        qualities = {name: values[np.array(rows, dtype=int)] for name, values in qualities.items()}
+    of = zip(data["family"], data["runtime"], strict=True)
+    data["family"] = [timed_in(family, runtime) for family, runtime in of]
     table = pd.DataFrame(
         {name: _text(data[_AS_STORED.get(name, name)]) for name in TEXTS}
         | {name: _number(data[_AS_STORED.get(name, name)]) for name in NUMBERS}
-        | _qualities(data["qualities"])
+        | qualities
     )
     dense = (table["stage"] == DENSE) & table["dense_quality"].isna()
     table.loc[dense, "dense_quality"] = table.loc[dense, "quality"]
     for name in ("size_mb", "dense_size_mb"):  # 0: nobody published it
         table[name] = table[name].where(table[name] > 0)
-    if cell:
-        table = table[np.asarray(data["picked"], dtype=bool)].reset_index(drop=True)
     return table[[*_FIRST, *(c for c in table.columns if c not in _FIRST)]]
 
 
@@ -78,17 +84,33 @@ def _labels(columns: Mapping[str, list[Any]]) -> dict[str, list[str]]:
     }
 
 
-def _picked(cells: list[str], accepts: Cell) -> dict[str, list[Any]]:
-    """The headline columns of the first cell of each point that is accepted; whether there is."""
-    empty = [None] * len(flat.HEADLINE)
-    rows: list[list[Any]] = []
-    picked = []
-    for text in cells:
-        found = next((c for c in json.loads(text) if accepts(_latency(c))), None)
-        rows.append(found or empty)
-        picked.append(found is not None)
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in empty]
-    return {**dict(zip(flat.HEADLINE, columns, strict=True)), "picked": picked}
+def _chosen(
+    columns: Mapping[str, list[Any]], accepts: Cell | None
+) -> tuple[list[int], dict[str, list[Any]]]:
+    """Which rows, and their headline columns: of each checkpoint the first cell that is accepted,
+    and the first in the runtime that is a family of its own. Without `accepts` the headline is the
+    first cell already.
+    """
+    rows: list[int] = []
+    headlines: list[list[Any]] = []
+    for row, text in enumerate(columns["cells"]):
+        if accepts is None and _OWN not in text:
+            found = [[columns[name][row] for name in flat.HEADLINE]]
+        else:
+            found = _firsts(json.loads(text), accepts, apart=columns["family"][row] != DENSE)
+        rows += [row] * len(found)
+        headlines += found
+    picked = [list(column) for column in zip(*headlines, strict=True)]
+    return rows, dict(zip(flat.HEADLINE, picked or [[] for _ in flat.HEADLINE], strict=True))
+
+
+def _firsts(cells: list[list[Any]], accepts: Cell | None, apart: bool) -> list[list[Any]]:
+    """The first cell that is accepted, and the first of the other kind where they are `apart`."""
+    found: dict[bool, list[Any]] = {}
+    for cell in cells:
+        if accepts is None or accepts(_latency(cell)):
+            found.setdefault(apart and cell[_RUNTIME] == BLOCK_SPARSE, cell)
+    return list(found.values())
 
 
 def _latency(values: list[Any]) -> Latency:

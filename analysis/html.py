@@ -79,7 +79,7 @@ def _controls(rule: str) -> str:
     )
     return (
         f'<div class="tools" role="group" aria-label="What is shown">{"".join(selects)}{search}'
-        f'{checks}</div>\n<fieldset id="families"></fieldset>\n'
+        f'{checks}</div>\n<fieldset id="families"></fieldset>\n<ul id="key"></ul>\n'
     )
 
 
@@ -89,11 +89,12 @@ _BODY = """<p id="count" aria-live="polite"></p>
 <section id="details" hidden aria-live="polite"><h2 id="title"></h2>
 <p><button type="button" id="copy">copy the command</button>
 <button type="button" id="close">close</button> <span id="status" role="status"></span></p>
-<dl id="facts"></dl>
+<dl id="facts"></dl><dl id="numbers"></dl>
 <div class="plots"><div id="heads"></div><div id="widths"></div><div id="training"></div></div>
 <p class="soft" id="nocurves">No training curves of this run are in the page.</p></section>
 <h2>Points</h2><p class="soft" id="shown"></p>
-<div class="wide"><table id="points"><thead></thead><tbody></tbody></table></div>
+<div class="wide" id="list" tabindex="0">
+<table id="points"><thead></thead><tbody></tbody></table></div>
 """
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import families
-from analysis.figures import COLOURS
 from analysis.metrics import AXES, Metric
 from analysis.pareto import Mask, on_front
+from analysis.style import COLOURS, ON_BLACK
 from analysis.summary import Summary
 from analysis.table import about, footnotes, headline
 from prune.store import Overview
@@ -42,7 +42,7 @@ def page_data(
     """The object that the page's script reads; every number in it is finite or None."""
     tasks = [_task(one, overview, references.get(one.task, [])) for one in summaries]
     return {
-        "colours": list(COLOURS),
+        "colours": {"light": COLOURS, "dark": ON_BLACK},
         "x": next((key for key, axis in AXES.items() if axis == summaries[0].x), "speedup"),
         "tasks": tasks,
     }

@@ -11,7 +11,7 @@ from analysis.family import DENSE
 from analysis.metrics import AXES
 from analysis.summary import Summary
 
-VARIED = re.compile(r"filled|NoNorm|ReLU|2:4|large|output as FFN|magnitude")
+VARIED = re.compile(r"filled|NoNorm|ReLU|2:4|large|output as FFN|magnitude|block-sparse")
 LARGE = ", large teacher"
 PLAIN = re.compile(r"^(block \S+|hybrid \S+|unstructured)$")
 Figures = dict[str, tuple[list[Panel], list[str]]]  # name -> panels, families in order
@@ -59,6 +59,6 @@ def _speeds(points: pd.DataFrame) -> pd.DataFrame:
     ranks = speeds.groupby("family")["ramp"].agg(["nunique", "size"])
     best = ranks.sort_values(["nunique", "size"], kind="stable").index[-1]
     rows = speeds[speeds["family"] == best]
-    labels = [f"{best}, {ramp} epochs of pruning" for ramp in rows["ramp"]]
+    labels = [f"{best}, {ramp} epoch{'s' * (ramp != 1)} of pruning" for ramp in rows["ramp"]]
     named: pd.DataFrame = rows.assign(family=labels).drop(columns="ramp")
     return named

@@ -2,124 +2,69 @@
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prune.errors import MissingInputError, PruneError, UsageError
+from analysis.family import BLOCK_SPARSE
+from prune.errors import UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from analysis.deploy import Shipped
     from analysis.metrics import Metric
 
 HELP = """Choose the checkpoint to ship, from what the runs measured. Loads no model.
 
 Without --latency-ms the fastest one within --max-drop; with it the best one that is fast enough,
 and of those that tie the fastest. A drop counts with the noise that seeds alone make, a latency
-with the end of its interval. Filters are those of `prune report`: batch=1 group=block_shapes."""
+with the end of its interval. Runs were timed at different moments, so a time here is a speedup on
+the median time of the dense network. Filters are those of `prune report`: batch=1 group=shapes.
+
+--export writes it for another runtime, measures that very file there, and holds it, too, to what
+was asked; exit code 1 if it misses."""
 EXAMPLE = "Example: prune recommend --max-drop 1.0 --task squad batch=1"
 EXPORTS = ("onnx", "int8", "openvino")
+MISSED = 1  # exit code
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `prune recommend` with these arguments; 0, or an error of prune.errors."""
+    """Run `prune recommend` with these arguments; 0 or MISSED, or an error of prune.errors."""
     options = parser().parse_intermixed_args(list(argv))
+    from analysis.choosing import candidates, missed, next_candidate, recommend
+    from analysis.deploy import snippet
     from analysis.filters import parse
     from analysis.loading import load
     from analysis.metrics import quality_metric
 
     asked = [*options.filters, *([f"task={options.task}"] if options.task else [])]
+    if options.export:  # an exported model is dense
+        asked.append(f"runtime!={BLOCK_SPARSE}")
     table = load([parse(text) for text in asked]).table
     if table["task"].nunique() > 1:
         raise UsageError(f"several tasks ({', '.join(sorted(set(table['task'])))}): choose --task")
     y = quality_metric(str(table["metric"].iloc[0]))
-    found = recommend(table, y, options.max_drop, options.latency_ms)
-    if options.export:
-        export(found["run_id"], options.export)
-    if options.json:
-        print(json.dumps(found, allow_nan=False))
-    else:
-        print("\n".join(lines(found, y)))
-    return 0
-
-
-def recommend(
-    table: "pd.DataFrame", y: "Metric", max_drop: float, latency_ms: float | None = None
-) -> dict[str, Any]:
-    """The checkpoint to ship, and what the next faster one would cost.
-
-    Raises MissingInputError, naming the nearest miss, if none fits with its margin for noise.
-    """
     rows = candidates(table, y)
-    fits = rows[rows["drop"] + y.noise <= max_drop + 1e-9]
-    if latency_ms is not None:
-        fits = fits[fits["slow_ms"] <= latency_ms]
-    if fits.empty:
-        raise MissingInputError(_nearest(rows, y, max_drop, latency_ms))
-    if latency_ms is not None:  # of those that tie with the best, the fastest
-        fits = fits[fits["drop"] <= fits["drop"].min() + y.noise]
-    best = fits.sort_values(["pruned_ms", "drop"]).iloc[0]
-    faster = rows[rows["pruned_ms"] < best["pruned_ms"]].sort_values(["drop", "pruned_ms"])
-    return {
-        **{k: str(best[k]) for k in ("run_id", "family", "command", "task", "metric")},
-        "model": str(Path(best["path"], best["artifact"])),
-        **{k: float(best[k]) for k in ("quality", "drop", "pruned_ms", "slow_ms", "speedup")},
-        "batch": int(best["batch"]),
-        "length": int(best["length"]),
-        "runtime": str(best["runtime"]),
-        "size_mb": float(best["size_mb"]),
-        "noise": y.noise,
-        "next": {
-            "run_id": str(faster.iloc[0]["run_id"]),
-            "costs": float(faster.iloc[0]["drop"] - best["drop"]),
-            "saves_ms": float(best["pruned_ms"] - faster.iloc[0]["pruned_ms"]),
-        }
-        if len(faster)
-        else None,
-    }
+    limits = (options.max_drop, options.latency_ms)
+    found = recommend(rows, y, *limits, exported=bool(options.export))
+    file = ship(found, options.export, y) if options.export else None
+    wrong = missed(file, y, *limits) if file else []
+    after = next_candidate(rows, y, found, file, *limits) if wrong else None
+    code = snippet(Path(found["model"]), file, found["runtime"] == BLOCK_SPARSE)
+    if options.json:
+        more = {"exported": asdict(file) if file else None, "missed": wrong, "instead": after}
+        print(json.dumps({**found, **more, "snippet": code}, allow_nan=False))
+    else:
+        told = [*lines(found, y), *(shipped_lines(file, y) if file else [])]
+        print("\n".join([*told, *missed_lines(wrong, after, y), "to use it:", *code]))
+    return MISSED if wrong else 0
 
 
-def candidates(table: "pd.DataFrame", y: "Metric") -> "pd.DataFrame":
-    """Checkpoints of ours with all that is asked of them: `drop` against dense, and `slow_ms`."""
-    import numpy as np
+def ship(found: dict[str, Any], form: str, y: "Metric") -> "Shipped":
+    from analysis.deploy import export, shipped
 
-    own = table[(table["source"] == "") & (table["stage"] != "dense")]
-    sign = 1.0 if y.higher else -1.0
-    slow = own["speedup"] / own["speedup_low"].fillna(own["speedup"])
-    rows = own.assign(
-        drop=sign * (own["dense_quality"] - own["quality"]), slow_ms=own["pruned_ms"] * slow
-    )
-    known = np.isfinite(rows[["drop", "pruned_ms", "slow_ms"]].to_numpy(dtype=float)).all(axis=1)
-    if not known.any():
-        raise MissingInputError(
-            "no checkpoint of yours has a dense reference and a latency: prune train, prune sweep"
-        )
-    found: pd.DataFrame = rows.loc[known]
-    return found
-
-
-def _nearest(rows: "pd.DataFrame", y: "Metric", max_drop: float, latency_ms: float | None) -> str:
-    asked = f"a drop of {max_drop:g} {y.label} (with {y.noise:g} for noise)"
-    best = rows.sort_values("drop").iloc[0]
-    text = f"the best has {best['drop']:.1f} at {best['pruned_ms']:.1f} ms ({best['run_id']})"
-    if latency_ms is None:
-        return f"none of {len(rows)} checkpoints is within {asked}; {text}"
-    fast = rows.sort_values("slow_ms").iloc[0]
-    return (
-        f"none of {len(rows)} checkpoints is within {asked} and {latency_ms:g} ms; {text}, the "
-        f"fastest {fast['slow_ms']:.1f} ms with a drop of {fast['drop']:.1f} ({fast['run_id']})"
-    )
-
-
-def export(run: str, form: str) -> None:
-    """`prune export` writes the files, measures them in their runtime and writes the card."""
-    command = [sys.executable, "-P", "-m", "prune", "export", run, f"--{form}"]
-    done = subprocess.run(command, stdout=sys.stderr)
-    if done.returncode:
-        raise PruneError(f"the export failed; see: prune export {run} --{form}")
+    cell = (found["batch"], found["length"])
+    return shipped(export(found["run_id"], form), form, cell, found["dense_quality"], y.higher)
 
 
 def lines(found: dict[str, Any], y: "Metric") -> list[str]:
@@ -137,7 +82,27 @@ def lines(found: dict[str, Any], y: "Metric") -> list[str]:
         )
     else:
         text.append("  none is faster")
-    return [*text, "to use it:", "import prune", f"model = prune.load({found['model']!r})"]
+    return text
+
+
+def shipped_lines(file: "Shipped", y: "Metric") -> list[str]:
+    return [
+        f"exported to {file.folder}/  ({file.file}, README.md); measured from that file: {y.label} "
+        f"{y.show(file.quality)} ({-file.drop:+.1f}), {file.ms:.3g} ms in {file.runtime}, "
+        f"{file.size_mb:.1f} MB, logits within {file.difference:.0e}"
+    ]
+
+
+def missed_lines(wrong: list[str], after: dict[str, Any] | None, y: "Metric") -> list[str]:
+    if not wrong:
+        return []
+    text = "no other checkpoint is nearer to it"
+    if after:
+        text = (
+            f"next: {after['run_id']} {after['family']}, {y.label} {y.show(after['quality'])} "
+            f"({-after['drop']:+.1f}) and {after['pruned_ms']:.1f} ms before it is exported"
+        )
+    return [f"the exported file misses what was asked: {' and '.join(wrong)}", f"  {text}"]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,8 +2,13 @@
 "use strict";
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id);
-const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x",
-  "pentagon", "hexagon", "star"];
+// plotly's symbols, drawn again for the lists of the page
+const SYMBOLS = { circle: "M8 2a6 6 0 1 0 .01 0Z", square: "M3 3h10v10H3Z",
+  "triangle-up": "M8 2l6 11H2Z", diamond: "M8 1l7 7-7 7-7-7Z", "triangle-down": "M8 14L2 3h12Z",
+  cross: "M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z", x: "M3 5l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3Z",
+  pentagon: "M8 1l7 5-3 8H4L1 6Z" };
+const LINES = { front: "1 3", dense: "5 3" };
+const dark = matchMedia("(prefers-color-scheme: dark)");
 const FACTOR = 1.0005;
 const state = { task: 0, chosen: null, sort: null, off: new Set() };
 
@@ -73,10 +78,27 @@ function chosenPoints() {
 }
 
 const curve = p => task().curves.includes(p.family) ? p.family : "other";
+const palette = () => DATA.colours[dark.matches ? "dark" : "light"];
 const colour = name => name === "other" ? css("--soft")
-  : DATA.colours[task().curves.indexOf(name) % DATA.colours.length];
-const symbol = name => name === "other" ? "circle"
-  : SYMBOLS[task().curves.indexOf(name) % SYMBOLS.length];
+  : palette()[task().curves.indexOf(name) % palette().length];
+const shape = number => Object.keys(SYMBOLS)[number % Object.keys(SYMBOLS).length];
+const symbol = name => name === "other" ? "circle" : shape(task().curves.indexOf(name));
+const harnesses = () => [...new Set(task().references.map(p => p.harness))].sort();
+
+function drawn(attributes, d) {
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  picture.setAttribute("viewBox", "0 0 16 16");
+  picture.setAttribute("class", "mark");
+  picture.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  for (const [name, v] of Object.entries({ d, ...attributes })) path.setAttribute(name, v);
+  picture.append(path);
+  return picture;
+}
+
+const filled = name => drawn({ fill: colour(name) }, SYMBOLS[symbol(name)]);
+const hollow = number => drawn({ fill: "none", stroke: css("--ink"), "stroke-width": 1.5 }, SYMBOLS[shape(number)]);
+const stroke = dash => drawn({ stroke: css("--ink"), "stroke-width": 1.5, "stroke-dasharray": dash }, "M0 8h16");
 
 function hover(p) {
   const lines = [`<b>${p.run}</b> ${escaped(p.family)}`];
@@ -94,7 +116,7 @@ function hover(p) {
 const escaped = text => String(text).replace(/[&<>"]/g,
   c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 
-function traces(points, best, x, y) {
+function traces(points, best, x, y, shown) {
   const found = [], onFront = new Set(best), rule = $("rule").value;
   const interval = x === "speedup";
   for (const name of [...task().curves, "other"]) {
@@ -102,14 +124,14 @@ function traces(points, best, x, y) {
     if (!own.length) continue;
     const line = name === "other" ? [] : front(own, x, y, rule).sort((a, b) => a[x] - b[x]);
     found.push({ x: line.map(p => p[x]), y: line.map(p => p[y]), mode: "lines", hoverinfo: "skip",
-      line: { color: colour(name), width: 1.5 }, showlegend: false });
+      line: { color: colour(name), width: 1.5 } });
     const known = interval && own.some(p => Number.isFinite(value(p, "low")));
     found.push({ x: own.map(p => p[x]), y: own.map(p => p[y]), mode: "markers", name,
       customdata: own.map(p => p.index), text: own.map(hover),
       hovertemplate: "%{text}<extra></extra>",
-      marker: { color: colour(name), symbol: symbol(name), size: own.map(p => onFront.has(p) ? 11 : 7),
+      marker: { color: colour(name), symbol: symbol(name), size: own.map(p => onFront.has(p) ? 13 : 9),
         opacity: own.map(p => onFront.has(p) || own.length < 60 ? 1 : 0.45),
-        line: { color: css("--paper"), width: 1 } },
+        line: { color: css("--paper"), width: 0.5 } },
       error_x: known ? { type: "data", symmetric: false, thickness: 1, width: 0,
         color: colour(name), array: own.map(p => p.high - p[x] || 0),
         arrayminus: own.map(p => p[x] - p.low || 0) } : undefined });
@@ -119,7 +141,7 @@ function traces(points, best, x, y) {
     hoverinfo: "skip", line: { color: css("--soft"), width: 1.2, dash: "dot",
       shape: metric(x).higher ? "vh" : "hv" } });
   if ($("seeds").checked) found.push(...seedTraces(points, x, y));
-  if ($("others").checked) found.push(...reference(x, y));
+  if ($("others").checked) found.push(...reference(points, x, y, shown));
   return found;
 }
 
@@ -134,29 +156,84 @@ function seedTraces(points, x, y) {
     error_x: bars(groups.map(g => g.dx)), error_y: bars(groups.map(g => g.dy)) }];
 }
 
-function reference(x, y) {
+function reference(points, x, y, limits) {
   const shown = task().references.filter(p => finite(p, x, y));
-  if (!shown.length) return [];
-  return [{ x: shown.map(p => p[x]), y: shown.map(p => p[y]), mode: "markers+text",
-    name: "published elsewhere", text: shown.map(p => escaped(p.name)), textposition: "top center",
-    textfont: { size: 10, color: css("--soft") },
-    customdata: shown.map(p => escaped(`${p.harness}; ${p.source}`)),
-    hovertemplate: "<b>%{text}</b><br>%{x}, %{y}<br>%{customdata}<extra></extra>",
-    marker: { symbol: "circle-open", size: 10, color: css("--ink"), line: { width: 1.6 } } }];
+  const names = placed(shown, points.filter(p => finite(p, x, y)), x, y, limits);
+  return harnesses().map((harness, i) => {
+    const own = shown.filter(p => p.harness === harness);
+    return { x: own.map(p => p[x]), y: own.map(p => p[y]), name: harness,
+      mode: names.size ? "markers+text" : "markers", text: own.map(p => escaped(p.name)),
+      textposition: own.map(p => names.get(p) ?? "top center"),
+      textfont: { size: 10, color: css("--soft") },
+      customdata: own.map(p => escaped(`${p.harness}; ${p.source}`)),
+      hovertemplate: "<b>%{text}</b><br>%{x}, %{y}<br>%{customdata}<extra></extra>",
+      marker: { symbol: `${shape(i)}-open`, size: 10, color: css("--ink"), line: { width: 1.6 } } };
+  });
+}
+
+// Where a name goes: around its point, over as few other names and points as can be. In a narrow
+// window there is no room, and hovering tells.
+const AROUND = { "middle right": [1, 0], "middle left": [-1, 0], "top center": [0, -1],
+  "bottom center": [0, 1], "top right": [1, -1], "top left": [-1, -1], "bottom right": [1, 1],
+  "bottom left": [-1, 1] };
+function placed(shown, points, x, y, [across, up]) {
+  const found = new Map(), { width, height } = $("chart").getBoundingClientRect();
+  if (width < 600 || !across || !up) return found;
+  const wide = width - MARGIN.l - MARGIN.r, high = height - MARGIN.t - MARGIN.b;
+  const spot = p => [wide * (p[x] - across[0]) / (across[1] - across[0]), high * (up[1] - p[y]) / (up[1] - up[0])];
+  const around = ([a, b], w, h) => [a - w, b - h, a + w, b + h];
+  const covered = (a, b) => Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]))
+    * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+  const taken = [...points, ...shown].map(p => around(spot(p), 5, 5)), names = [];
+  for (const { quality } of y === "quality" ? denseLines() : []) {
+    taken.push(around([wide / 2, high * (up[1] - quality) / (up[1] - up[0])], wide / 2, 2));
+  }
+  for (const p of shown) {
+    const [a, b] = spot(p), w = 2.9 * p.name.length, h = 6;
+    let least = Infinity, best;
+    for (const [place, [dx, dy]] of Object.entries(AROUND)) {
+      const box = around([a + dx * (w + 8), b + dy * (h + (dx ? 4 : 8))], w, h);
+      const inside = covered(box, [0, 0, wide, high]);
+      const cost = 9 * (4 * w * h - inside) + names.reduce((sum, o) => sum + 9 * covered(box, o), 0)
+        + taken.reduce((sum, o) => sum + covered(box, o), 0);
+      if (cost < least) { least = cost; best = [place, box]; }
+    }
+    found.set(p, best[0]);
+    names.push(best[1]);
+  }
+  return found;
 }
 
 // Our points decide what is seen: one far point of another paper, or a collapsed one of ours, would
 // squeeze the rest together. A double click shows everything.
-function range(points, key, others) {
-  const values = points.map(p => value(p, key)).filter(Number.isFinite);
+function range(points, key, lines) {
+  const ends = key === "speedup" ? ["low", key, "high"] : [key];
+  const values = points.flatMap(p => ends.map(end => value(p, end))).filter(Number.isFinite);
   if (!values.length) return undefined;
   const sorted = values.sort((a, b) => a - b), best = metric(key).higher ? sorted.at(-1) : sorted[0];
   const near = key === "quality" ? sorted.filter(v => Math.abs(v - best) <= 0.25 * Math.abs(best)) : sorted;
-  let low = near[0], high = near.at(-1);
-  const reach = 0.3 * (high - low);
-  for (const v of others) if (v > low - reach && v < high + reach) { low = Math.min(low, v); high = Math.max(high, v); }
-  const pad = 0.06 * (high - low) || 0.02 * Math.abs(high) || 0.5;
+  return within([near[0], near.at(-1)], lines);
+}
+
+const reach = ([low, high]) => [low - 0.3 * (high - low), high + 0.3 * (high - low)];
+const holds = ([low, high], v) => v >= low && v <= high;
+const within = (limits, values) => {
+  const near = values.filter(v => holds(reach(limits), v));
+  return [Math.min(limits[0], ...near), Math.max(limits[1], ...near)];
+};
+const padded = limits => {
+  if (!limits) return undefined;
+  const [low, high] = limits, pad = 0.06 * (high - low) || 0.02 * Math.abs(high) || 0.5;
   return [low - pad, high + pad];
+};
+
+// The ranges of both axes: points of other papers count if they are near in both.
+function ranges(points, x, y) {
+  const lines = key => key === "quality" ? denseLines().map(d => d.quality) : [];
+  const own = [x, y].map(key => range(points, key, lines(key)));
+  if (!own[0] || !own[1] || !$("others").checked) return own.map(padded);
+  const near = task().references.filter(p => [x, y].every((key, i) => holds(reach(own[i]), value(p, key))));
+  return [x, y].map((key, i) => padded(within(own[i], near.map(p => p[key]))));
 }
 
 function denseLines() {
@@ -169,18 +246,15 @@ function denseLines() {
     name: lines.size > 1 ? same.map(d => d.model).join(", ") + " " : "" }));
 }
 
-function layout(points, x, y, title) {
-  const shown = $("others").checked ? task().references : [];
-  const others = key => [...shown.map(p => value(p, key)),
-    ...(key === "quality" ? denseLines().map(d => d.quality) : [])].filter(Number.isFinite);
-  const axis = key => ({ range: range(points, key, others(key)), title: { text: metric(key).label + (metric(key).unit.trim() && metric(key).unit !== "x"
+function layout(x, y, shown) {
+  const axis = (key, range) => ({ range, automargin: true, title: { text: metric(key).label + (metric(key).unit.trim() && metric(key).unit !== "x"
     ? ` (${metric(key).unit.trim()})` : "") + (metric(key).higher ? " \u2192 better" : " \u2190 better") },
   gridcolor: css("--grid"), zeroline: false, linecolor: css("--soft"),
   ticksuffix: metric(key).unit === "x" ? "x" : "" });
-  const base = plain(title);
+  const base = plain("");
   const quality = y === "quality";
-  return { ...base, xaxis: axis(x), yaxis: axis(y), hovermode: "closest", dragmode: "zoom",
-    legend: { orientation: "h", y: -0.18, font: { size: 11 } },
+  return { ...base, xaxis: axis(x, shown[0]), yaxis: axis(y, shown[1]), hovermode: "closest", dragmode: "zoom",
+    showlegend: false,
     shapes: quality ? denseLines().map(d => ({ type: "line", xref: "paper", x0: 0, x1: 1,
       y0: d.quality, y1: d.quality, line: { color: css("--ink"), width: 1, dash: "dash" } })) : [],
     annotations: quality ? denseLines().map(d => ({ xref: "paper", x: metric(x).higher ? 1 : 0,
@@ -189,9 +263,10 @@ function layout(points, x, y, title) {
       text: escaped(`dense ${d.name}${show("quality", d.quality)}`) })) : [] };
 }
 
+const MARGIN = { l: 55, r: 15, t: 30, b: 45 };
 function plain(title) {
   return { title: title ? { text: title, font: { size: 13 } } : undefined, autosize: true,
-    margin: { l: 55, r: 15, t: title ? 35 : 15, b: 45 }, paper_bgcolor: "rgba(0,0,0,0)",
+    margin: { ...MARGIN, t: title ? 35 : MARGIN.t }, paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--ink") }, font: { color: css("--ink"), size: 12 },
     hoverlabel: { align: "left", bgcolor: css("--raised"), font: { color: css("--ink") },
@@ -206,12 +281,35 @@ function draw() {
   const x = $("x").value, y = $("y").value;
   const points = chosenPoints();
   const best = front(points, x, y, $("rule").value);
-  $("count").textContent = `${points.length} of ${task().points.length} points, ${best.length} on the front`
+  const pruned = task().points.filter(p => p.family !== "dense").length;
+  $("count").textContent = `${points.length} of ${pruned} points, ${best.length} on the front`
     + (task().more ? `; ${task().more} more are in points.csv` : "");
-  Plotly.react("chart", traces(points, best, x, y), layout(points, x, y, ""), OPTIONS);
+  const shown = ranges(points, x, y);
+  Plotly.react("chart", traces(points, best, x, y, shown), layout(x, y, shown), OPTIONS);
+  key(points, x, y);
   $("chart").setAttribute("aria-label",
     `${metric(y).label} against ${metric(x).label}: ${best.length} points on the front; the table below lists them`);
   rows(points, best, x, y);
+}
+
+// What the families' boxes do not say: lines, bars, and whose the hollow points are.
+function key(points, x, y) {
+  const found = [[stroke(LINES.front), "front"]];
+  if (y === "quality" && task().dense.length) found.push([stroke(LINES.dense), "dense"]);
+  if ($("seeds").checked && overSeeds(points, x, y).length) {
+    found.push([drawn({ stroke: css("--ink"), "stroke-width": 1.5 }, "M0 8h16M8 0v16"), "mean of seeds and its deviation"]);
+  }
+  if ($("others").checked) {
+    harnesses().forEach((name, i) => {
+      const any = task().references.some(p => p.harness === name && finite(p, x, y));
+      if (any) found.push([hollow(i), `elsewhere: ${name}`]);
+    });
+  }
+  $("key").replaceChildren(...found.map(([picture, text]) => {
+    const item = element("li");
+    item.append(picture, text);
+    return item;
+  }));
 }
 
 const LONGEST = 200;
@@ -256,9 +354,7 @@ function rows(points, best, x, y) {
     button.onclick = () => choose(p.index);
     run.append(button);
     const family = element("td");
-    const dot = element("span", "", { class: "dot" });
-    dot.style.background = colour(curve(p));
-    family.append(dot, ` ${p.family}`);
+    family.append(filled(curve(p)), ` ${p.family}`);
     row.append(run, family, ...keys.map(k => element("td", show(k, value(p, k)))));
     return row;
   }));
@@ -273,59 +369,64 @@ async function choose(index) {
   const facts = { family: p.family, command: p.command, evidence: p.evidence,
     cost: Number.isFinite(p.hours) ? `${p.hours.toFixed(2)} hours of training and measuring` : "not known",
     folder: p.path };
-  for (const key of Object.keys(task().metrics)) {
-    if (finite(p, key) && key !== "hours") facts[metric(key).label] = show(key, p[key]);
-  }
-  const list = $("facts");
-  list.replaceChildren();
-  for (const [name, text] of Object.entries(facts)) {
-    const dd = element("dd");
-    dd.append(element(name === "command" ? "code" : "span", text));
-    list.append(element("dt", name), dd);
-  }
+  const numbers = Object.keys(task().metrics).filter(key => finite(p, key) && key !== "hours");
+  describe("facts", Object.entries(facts));
+  describe("numbers", numbers.map(key => [metric(key).label, show(key, p[key])]));
   $("title").textContent = `Run ${p.run}`;
   $("details").hidden = false;
-  shapes(p);
-  curves(p);
+  pictures(p);
   draw();
+  $("details").scrollIntoView({ block: "nearest" });
   await copy(p.command);
 }
 
+function describe(id, entries) {
+  $(id).replaceChildren(...entries.map(([name, text]) => {
+    const both = element("div"), value = element("dd");
+    value.append(element(name === "command" ? "code" : "span", text));
+    both.append(element("dt", name), value);
+    return both;
+  }));
+}
+
+// The command stays selected: where a page may not write to the clipboard, one key does it.
 async function copy(text) {
+  getSelection().selectAllChildren($("facts").querySelector("code"));
   let done = false;
-  try { await navigator.clipboard.writeText(text); done = true; } catch { /* no permission */ }
-  $("status").textContent = done ? "command copied" : "select the command to copy it";
+  try { await navigator.clipboard.writeText(text); done = true; } catch { done = document.execCommand("copy"); }
+  $("status").textContent = done ? "command copied" : "the command is selected: Ctrl+C copies it";
+}
+
+// All that is shown is there before it is drawn: a picture is as wide as its place.
+function pictures(p) {
+  const there = { heads: p.layers?.heads?.length, widths: p.layers?.widths?.length,
+    training: Object.keys(p.curves ?? {}).length };
+  for (const [id, any] of Object.entries(there)) $(id).hidden = !any;
+  $("nocurves").hidden = Boolean(there.training);
+  if (there.heads) bars("heads", "Heads left in each layer", p.layers.heads, "heads");
+  if (there.widths) bars("widths", "FFN neurons left in each layer", p.layers.widths, "neurons");
+  if (there.training) curves(p);
 }
 
 function bars(id, title, values, unit) {
-  $(id).hidden = !values?.length;
-  if (!values?.length) return;
   Plotly.react(id, [{ type: "bar", x: values.map((_, i) => i), y: values,
-    marker: { color: DATA.colours[0] }, hovertemplate: `layer %{x}: %{y} ${unit}<extra></extra>` }],
+    marker: { color: palette()[0] }, hovertemplate: `layer %{x}: %{y} ${unit}<extra></extra>` }],
   { ...plain(title), xaxis: { title: { text: "layer" }, dtick: values.length > 16 ? 4 : 1,
     gridcolor: css("--grid") }, yaxis: { rangemode: "tozero", gridcolor: css("--grid") } },
   { ...OPTIONS, displayModeBar: false });
 }
 
-function shapes(p) {
-  bars("heads", "Heads left in each layer", p.layers?.heads, "heads");
-  bars("widths", "FFN neurons left in each layer", p.layers?.widths, "neurons");
-}
-
 function curves(p) {
-  const lines = Object.entries(p.curves ?? {});
-  $("training").hidden = !lines.length;
-  $("nocurves").hidden = lines.length > 0;
-  if (!lines.length) return;
+  const lines = Object.entries(p.curves);
   const share = Object.keys(p.curves).filter(n => n !== "loss");
   Plotly.react("training", lines.map(([name, [steps, values]], i) => ({ x: steps, y: values, name,
     mode: "lines", yaxis: name === "loss" ? "y" : "y2",
-    line: { color: DATA.colours[i % DATA.colours.length], dash: ["solid", "dash", "dot"][i % 3] } })),
+    line: { color: palette()[i % palette().length], dash: ["solid", "dash", "dot"][i % 3] } })),
   { ...plain("Training"), xaxis: { title: { text: "step" }, gridcolor: css("--grid") },
     yaxis: { title: { text: "loss" }, gridcolor: css("--grid"), rangemode: "tozero" },
     yaxis2: { title: { text: share.join(", ") }, overlaying: "y", side: "right", rangemode: "tozero",
-      showgrid: false },
-    margin: { l: 50, r: 50, t: 35, b: 45 }, legend: { orientation: "h", y: -0.3 } },
+      showgrid: false, tickmode: "auto", nticks: 5 },
+    margin: { l: 50, r: 50, t: 35, b: 70 }, legend: { orientation: "h", y: -0.45 } },
   { ...OPTIONS, displayModeBar: false });
 }
 
@@ -334,6 +435,19 @@ function curves(p) {
 function options(select, entries, wanted) {
   select.replaceChildren(...entries.map(([v, label]) => element("option", label, { value: v })));
   if (entries.some(([v]) => v === wanted)) select.value = wanted;
+}
+
+function families() {
+  const there = new Set(task().points.filter(p => p.family !== "dense").map(curve));
+  const names = [...task().curves, "other"].filter(name => there.has(name));
+  $("families").replaceChildren(element("legend", "family"), ...names.map(name => {
+    const label = element("label");
+    const box = element("input", "", { type: "checkbox", value: name });
+    box.checked = !state.off.has(name);
+    box.onchange = () => { box.checked ? state.off.delete(name) : state.off.add(name); draw(); };
+    label.append(box, filled(name), name);
+    return label;
+  }));
 }
 
 function fillTask() {
@@ -347,17 +461,7 @@ function fillTask() {
     $(key).parentElement.hidden = values.length < 2;
   }
   state.off.clear();
-  const there = new Set(t.points.filter(p => p.family !== "dense").map(curve));
-  $("families").replaceChildren(element("legend", "family"), ...[...t.curves, "other"]
-    .filter(name => there.has(name)).map(name => {
-      const label = element("label");
-      const box = element("input", "", { type: "checkbox", checked: "", value: name });
-      box.onchange = () => { box.checked ? state.off.delete(name) : state.off.add(name); draw(); };
-      const dot = element("span", "", { class: "dot" });
-      dot.style.background = colour(name);
-      label.append(box, dot, name);
-      return label;
-    }));
+  families();
   $("others").parentElement.hidden = !t.references.length;
   $("about").textContent = t.about;
   $("notes").replaceChildren(...t.notes.map(note => element("p", note)));
@@ -384,9 +488,10 @@ function start() {
     const index = event.points.find(p => typeof p.customdata === "number")?.customdata;
     if (index !== undefined) choose(index);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  dark.addEventListener("change", () => {
+    families();
     draw();
-    if (state.chosen !== null) { shapes(task().points[state.chosen]); curves(task().points[state.chosen]); }
+    if (state.chosen !== null) pictures(task().points[state.chosen]);
   });
   document.body.dataset.ready = "yes";
 }

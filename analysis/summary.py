@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.family import DENSE
+from analysis.family import BLOCK_SPARSE, DENSE
 from analysis.metrics import Metric, quality_metric
 from analysis.pareto import best_within, front, hypervolume, on_front, oriented, tie_groups
 from analysis.seeds import over_seeds
@@ -67,20 +68,27 @@ def _summary(rows: pd.DataFrame, name: str, metric: str, x: Metric, rule: str) -
     volume, corner = _volume(pruned, dense, x, y)
     return Summary(
         *(name, str(points["task"].iloc[0]), metric, x, y, rule, points, best, dense),
-        *(_budgets(points, x, y), volume, corner, _notes(points, x, y), over_seeds(points, x)),
+        *(_budgets(points, x, y), volume, corner, _notes(points, dense, x, y)),
+        over_seeds(points, x),
     )
 
 
 def dense_values(points: pd.DataFrame) -> pd.DataFrame:
-    """The dense quality of each model: measured by dense runs, else what its runs refer to."""
-    rows = []
+    """The dense quality of each model: measured by dense runs, else what its runs refer to.
+
+    Models that were published against one dense network share its row.
+    """
+    rows: list[tuple[Any, float, float, float]] = []
+    published: list[tuple[Any, float, float, float]] = []
     for model, group in points.groupby("model", sort=True):
         own = group.loc[group["family"] == DENSE, "quality"].dropna().to_numpy(dtype=float)
         values = own if len(own) else group["dense_quality"].dropna().to_numpy(dtype=float)
         if len(values):
-            ends = (float(values.min()), float(values.max()))
-            rows.append((model, float(np.median(values)), *ends))
-    return pd.DataFrame(rows, columns=["model", "quality", "low", "high"])
+            row = (model, float(np.median(values)), float(values.min()), float(values.max()))
+            (published if group["source"].ne("").all() else rows).append(row)
+    if len({row[1:] for row in published}) == 1:
+        published = published[:1]
+    return pd.DataFrame(sorted(rows + published), columns=["model", "quality", "low", "high"])
 
 
 def _ties(best: pd.DataFrame, y: Metric) -> list[str]:
@@ -115,20 +123,24 @@ def _budgets(points: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
     return pd.concat(found) if found else points.iloc[:0].assign(limit=0.0)
 
 
-def _notes(points: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
+def _notes(points: pd.DataFrame, dense: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
     """What a reader has to know before comparing the points with each other."""
     notes = []
     finite = np.isfinite(oriented(points, x)) & np.isfinite(oriented(points, y))
     if lost := int((~finite).sum()):
         notes.append(f"{lost} points without a finite {x.label} or {y.label} are on no front")
-    cells = points.groupby(["batch", "length", "runtime"]).size().reset_index()
+    # The name of its family says which points were timed in the block-sparse runtime.
+    apart = points["runtime"].where(points["runtime"] != BLOCK_SPARSE, "eager")
+    cells = points.groupby(["batch", "length", apart]).size().reset_index()
     if len(cells) > 1:
         parts = [f"{b:.0f} x {n:.0f} {r} ({c})" for b, n, r, c in cells.itertuples(index=False)]
         notes.append(f"latency was measured at {', '.join(parts)}: choose with batch=32 length=128")
     models = sorted(points["model"].unique())
     if len(models) > 1:
+        against = (
+            "each against its own dense one" if len(dense) > 1 else "against one dense network"
+        )
         notes.append(
-            f"{len(models)} models ({', '.join(models)}), each against its own dense one: "
-            f"choose with model={models[0]}"
+            f"{len(models)} models ({', '.join(models)}), {against}: choose with model={models[0]}"
         )
     return notes

@@ -5,7 +5,9 @@
 Makes stores of run folders with that many points in a temporary folder, and lets the index read
 them once. Then, interleaved: the whole command as a process of its own against the bare
 interpreter; the frame out of the index against pandas reading the same columns by SQL; our front
-against a naive one, in which every point is compared with every other in numpy.
+against a naive one, in which every point is compared with every other in numpy (not of the largest
+store, where that takes a minute); the frame of each store against that of the one before it, as
+often as it is larger.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,9 @@ from prune.records import Record, to_json
 from prune.store import Store
 from tests.analysis.synthetic import PARTS, record
 
+REPORT_MS, FRAME_MS = 10_000, 3_000  # P11, of 100,000 points; smaller stores are held to it, too
+LINEAR = 1.1  # ten times the points may take so many times as long as ten smaller stores
+MOST_NAIVE = 10_000  # points: with more the naive front takes a minute
 CHUNK = 500  # points a comparison of the naive front: as much as memory takes without pain
 
 
@@ -91,23 +97,38 @@ def bare() -> None:
 def rows_of(root: Path, count: int, pairs: int) -> list[common.Row]:
     table = frame(root)
     x, y = oriented(table, AXES["speedup"]), oriented(table, QUALITY["f1"])
-    if count <= 10_000 and (naive_front(x, y) != non_dominated(x, y)).any():
-        sys.exit("the fronts differ")
     n = f"{count:,} points"
-    small = count < 100_000  # the limits are those of P11; smaller stores show that cost is linear
 
-    def compare(names: tuple[str, str], a: Callable[[], Any], b: Callable[[], Any], ms: int) -> Any:
-        limit = ms * (count / 100_000) + 2000 * small
-        return common.compare(names, (a, b), "ms", round(limit), pairs)
+    def compare(
+        names: tuple[str, str], a: Callable[[], Any], b: Callable[[], Any], ms: float
+    ) -> Any:
+        return common.compare(names, (a, b), "ms", ms, pairs)
 
-    return [
+    rows = [
         compare((f"`prune report --pareto`, {n}", "`python -c pass`"), lambda: report(root), bare,
-                10_000),
+                REPORT_MS),
         compare((f"the frame, {n}", "`pandas.read_sql`"), lambda: frame(root),
-                lambda: by_pandas(root), 3_000),
-        compare((f"the front, {n}", "every point against every other"),
-                lambda: non_dominated(x, y), lambda: naive_front(x, y), 1_000),
+                lambda: by_pandas(root), FRAME_MS),
     ]  # fmt: skip
+    if count <= MOST_NAIVE:
+        if (naive_front(x, y) != non_dominated(x, y)).any():
+            sys.exit("the fronts differ")
+        names = (f"the front, {n}", "every point against every other")
+        calls = (lambda: non_dominated(x, y), lambda: naive_front(x, y))
+        rows.append(common.compare(names, calls, "ratio", 1.0, pairs))
+    return rows
+
+
+def linear(small: tuple[int, Path], large: tuple[int, Path], pairs: int) -> common.Row:
+    """The frame of the larger store is no dearer than the smaller one's, as often as it fits."""
+    times = large[0] // small[0]
+
+    def several() -> None:
+        for _ in range(times):
+            frame(small[1])
+
+    names = (f"the frame, {large[0]:,} points", f"that of {small[0]:,} points, {times} times")
+    return common.compare(names, (lambda: frame(large[1]), several), "ratio", LINEAR, pairs)
 
 
 def main() -> None:
@@ -116,11 +137,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=common.MIN_PAIRS)
     asked = parser.parse_args()
     rows: list[common.Row] = []
-    for count in asked.points:
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder, "runs")
+    with tempfile.TemporaryDirectory() as folder:
+        stores = [(count, Path(folder, str(count), "runs")) for count in sorted(asked.points)]
+        for count, root in stores:
             print(f"{count} points: index made in {fill(root, count):.1f} s", flush=True)
             rows += rows_of(root, count, asked.pairs)
+        rows += [linear(*pair, asked.pairs) for pair in pairwise(stores)]
     path = common.write("report_scale", rows, threads=1, about="Reports of large stores")
     print(f"wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 

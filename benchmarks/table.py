@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import block_sparse_table
 from common import RESULTS, Row, read
 
 README = Path(__file__).parents[1] / "README.md"
@@ -43,6 +44,9 @@ def table(results: Path = RESULTS) -> str:
     """The whole block, markers included; one paragraph says what it was measured on."""
     parts = [BEGIN]
     for path in sorted([*results.glob("*.json"), *results.glob("gpu/*.json")]):
+        if path.stem.startswith("block_sparse"):  # hundreds of rows: a table of its own
+            parts.append(block_sparse_table.table(path))
+            continue
         content, rows = read(path)
         shown = [row for row in rows if row.shown]
         if shown:

@@ -53,6 +53,7 @@ class Cell:
 
     latency: Latency
     over_eager: Ratio | None
+    note: str = ""  # what the runtime made of ours
 
 
 def bench(
@@ -61,7 +62,8 @@ def bench(
     """Time `ours` and `against` (None: the dense network it was) at every cell, in every runtime.
 
     Raises UsageError for an unknown runtime or a dtype that it does not have, ConfigError for two
-    models of different tasks and for a batch that does not fit.
+    models of different tasks and for a batch that does not fit, KernelError for a runtime that
+    gives other outputs.
     """
     _check(ours, asked)
     if against is not None:
@@ -134,8 +136,10 @@ def _cells(
         for name, pair in runtimes.items()
         for side in (0, 1)
     }
+    for side in (0, 1):
+        work.check([pair[side] for pair in runtimes.values()], models[side], asked.seed)
     times = interleaved(passes, asked.rounds, asked.seed)
     for name, (_, ours) in runtimes.items():
         latency = measure.cell(times, (f"{name} 0", f"{name} 1"), work, ours)
         over = times.speedup("eager 0", f"{name} 1") if "eager" in runtimes else None
-        yield Cell(dataclasses.replace(latency, runtime=name), over)
+        yield Cell(dataclasses.replace(latency, runtime=name), over, ours.note)

@@ -49,6 +49,11 @@ def problems(config: RunConfig) -> list[str]:
     if not config.measure.grid:
         found.append("measure.grid is empty: name at least one [batch,length]")
         return found
+    if config.shrink.in_training and "l0" in (config.attention.algorithm, config.ffn.algorithm):
+        found.append(
+            "shrink.in_training: the masks of l0 are random while it trains, so nothing is dead "
+            "for sure; use shrink.in_training=false"
+        )
     return found + _target_problems(config)
 
 
@@ -74,7 +79,34 @@ def _target_problems(config: RunConfig) -> list[str]:
             found.append(f"{name}.algorithm={part.algorithm} needs target.density=SHARE to keep")
     if asked and config.schedule.end is not None:
         found.append(f"target.{asked[0]} and schedule.end say the same thing: give one of them")
+    if config.train.targets:
+        found += _forks_problems(config)
     cell = [target.batch or config.measure.grid[0][0], target.length or config.measure.grid[0][-1]]
     if {"speedup", "latency_ms"} & {*asked} and cell not in config.measure.grid:
         found.append(f"target: batch {cell[0]} x {cell[1]} is not measured; add it to measure.grid")
+    return found
+
+
+def _forks_problems(config: RunConfig) -> list[str]:
+    """Of `train.targets`: they are passed before the run's own target, each once."""
+    asked, values = config.target.asked(), config.train.targets
+    if not asked:
+        return [
+            "train.targets: further values of the target; name the hardest one, as in "
+            f"target.speedup={max(values):g}"
+        ]
+    name, own = asked[0], getattr(config.target, asked[0])
+    harder = [v for v in values if (v >= own if name == "speedup" else v <= own)]
+    found = [
+        f"train.targets: {value:g} is not easier than target.{name}={own:g}: the run ends at the "
+        "hardest one"
+        for value in harder
+    ]
+    if name in ("density", "speedup"):
+        beyond = [v for v in values if (v >= 1) != (name == "speedup")]
+        found += [f"train.targets: {value:g} is no {name} of a pruned network" for value in beyond]
+    if len(set(values)) < len(values):
+        found.append("train.targets: one of them is given twice")
+    if config.train.trunk:
+        found.append("train.targets: a run that was forked has none; use train.targets=[]")
     return found

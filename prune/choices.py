@@ -14,7 +14,7 @@ SHARINGS = ("none", "pair", "joint", "value_output")
 SHARINGS_OF = {"attention": ("none", "joint", "value_output"), "ffn": ("none", "pair")}
 # What a run is timed in: these run the very weights that its quality is of. Exported and 8-bit
 # ones have evidence of their own: `prune export`.
-RUNTIMES = ("eager", "compiled")
+RUNTIMES = ("eager", "compiled", "block_sparse")
 RULE_KEYS = ("pattern", "algorithm", "geometry", "block", "share", "flipped", "head_size")
 
 

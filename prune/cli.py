@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("sweeps.command:main", "many runs: a grid or a search; the same command resumes"),
     "report": ("analysis.command:main", "tables and Pareto curves of what the runs measured"),
     "recommend": ("analysis.recommend:main", "which checkpoint to ship, and how to load it"),
+    "explain": ("prune.commands.explain:main", "where the time of a model goes, layer by layer"),
     "import": ("analysis.importing:main", "published results as runs, to be compared with ours"),
     "dashboard": ("sweeps.dashboard:main", "the trials of every sweep in the browser"),
     "bench": ("prune.commands.bench:main", "time a model beside the dense one, in any runtime"),

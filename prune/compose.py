@@ -20,6 +20,7 @@ from prune.config import RunConfig, known_keys
 from prune.errors import ConfigError, MissingInputError, unknown
 
 CONFIG_NAME = "train"
+Bases = dict[tuple[str, ...], Any]  # group choices -> what Hydra composes of them
 EXPERIMENT = "experiment:"  # a model or teacher that another run of ours makes
 
 
@@ -46,10 +47,12 @@ def load(overrides: Sequence[str] = (), group: str | None = None) -> RunConfig:
     return load_many([overrides], group)[0]
 
 
-def load_many(many: Sequence[Sequence[str]], group: str | None = None) -> list[RunConfig]:
+def load_many(
+    many: Sequence[Sequence[str]], group: str | None = None, bases: Bases | None = None
+) -> list[RunConfig]:
     """Like `load`, for many lists of overrides: Hydra composes each set of group choices once.
 
-    Raises one ConfigError with the problems of all of them.
+    `bases` keeps those for the next call. Raises one ConfigError with the problems of all of them.
     """
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -57,7 +60,7 @@ def load_many(many: Sequence[Sequence[str]], group: str | None = None) -> list[R
 
     configs: list[RunConfig] = []
     problems: list[str] = []
-    bases: dict[tuple[str, ...], Any] = {}
+    bases = {} if bases is None else bases
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for overrides in many:
             accepted, refused = _split(overrides)
@@ -74,7 +77,7 @@ def load_many(many: Sequence[Sequence[str]], group: str | None = None) -> list[R
     return configs
 
 
-def _compose(overrides: Sequence[str], bases: dict[tuple[str, ...], Any]) -> Any:
+def _compose(overrides: Sequence[str], bases: Bases) -> Any:
     """Hydra's composition of `overrides`; `bases` keeps what the group choices alone gave.
 
     Composing takes Hydra 60 ms, and few points of a sweep differ in it: plain `++key=value`

@@ -122,12 +122,16 @@ class TrainConfig:
     group_by_length: bool = True
     eval_batch_size: int = at_least(1, 64)
     log_steps: int = at_least(1, 20)
+    targets: list[float] = field(default_factory=list)  # easier ones, passed on the way: see forks
+    trunk: str | None = None  # the run this one was forked from; set by that run
 
 
 @dataclass(frozen=True)
 class ShrinkConfig:
     round_to: int = at_least(1, 1)  # keep FFN widths a multiple of this
     tolerance: float = at_least(0, 1e-4)  # largest difference of logits, fp32
+    in_training: bool = False  # cut off what has been dead for long while the training goes on
+    patience: float = at_least(0, 0.1, 1)  # share of the steps for which it must have been dead
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from prune.artifact.checkpoint import Shape
 from prune.config import RunConfig
 from prune.masks.policy import Site
 from prune.masks.schedule import Ramp
-from prune.records import Point, Record
+from prune.records import Latency, Point, Record
 from prune.store import RunFolder
 from prune.training.trainer import SparseTrainer
 
@@ -81,11 +81,15 @@ class Narrator:
         self.say(f"fill        {weights:,} zeros revived")
 
     def measured(self, point: Point) -> None:
-        cell = point.latency[0]
-        self.say(
-            f"measure     batch {cell.batch} x {cell.length}, {cell.rounds} rounds: "
-            f"dense {cell.dense_ms:.3g} ms, pruned {cell.pruned_ms:.3g} ms"
-        )
+        first: dict[str, Latency] = {}
+        for cell in point.latency:
+            first.setdefault(cell.runtime, cell)
+        for name, cell in first.items():
+            runtime = "" if name == "eager" else f" {name}"
+            self.say(
+                f"measure     batch {cell.batch} x {cell.length}{runtime}, {cell.rounds} rounds: "
+                f"dense {cell.dense_ms:.3g} ms, pruned {cell.pruned_ms:.3g} ms"
+            )
 
     def end(self, record: Record) -> None:
         """The lines that count: quality, density, size and speedup of what was saved, and where."""

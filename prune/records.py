@@ -34,6 +34,7 @@ class Latency:
     threads: int = 0  # of the processor
     clock_mhz: float = 0.0  # of the device, when the measurement ended; 0: it does not say
     sha256: str = ""  # of the weights that were timed; empty: those of the point
+    measured: str = ""  # when, and by which versions, if later than the run: prune bench --record
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class Record:
     lineage: dict[str, str] = field(default_factory=dict)  # "model" and "teacher": run id or name
     started: str = ""  # ISO 8601, UTC
     seconds: float = 0.0
-    steps: int = 0
+    steps: int = 0  # of the optimizer, in this run: not those of the run it was forked from
+    # Seconds by what they were spent on: data, teacher, training, shrinking, measuring.
+    costs: dict[str, float] = field(default_factory=dict)
     error: str = ""  # one line
     path: str = ""  # run folder, as the store found it; not part of result.json
 

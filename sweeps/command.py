@@ -30,7 +30,8 @@ sampler=tpe (nsga2, random, qmc) with trials=N searches instead of taking all po
 then be interval(low,high), int(interval(1,8)) or tag(log,interval(1e-5,1e-3)). It looks for
 objectives=[quality,speedup] under constraints=["drop <= 2"]; to choose from: quality, speedup,
 density, latency_ms, size_mb, drop. early_stop=on (off, or a margin as 0.2) ends what others beat
-clearly on the way. launcher=slurm (slurm.partition=NAME, ...) submits every run as a Slurm job.
+clearly on the way. launcher=slurm (slurm.partition=NAME, ...) submits every run as a Slurm job,
+launcher=ray (ray.address=HOST:PORT, ray.num_gpus=0.25, ...) to a Ray cluster.
 
 Ctrl-C: nothing new is started, what runs may finish; again: what runs is ended.
 """

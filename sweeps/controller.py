@@ -5,7 +5,6 @@ a free slot asks at once.
 """
 
 import contextlib
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,10 +16,10 @@ from prune.errors import Stopped, StoreError, SweepFailed
 from prune.records import Record
 from prune.store import Store
 from prune.store.files import storing
-from prune.store.lock import holder
+from prune.store.lock import forget, holder
 from sweeps.alone import alone
 from sweeps.attempts import Attempts
-from sweeps.executors import Ended, Executor, Job
+from sweeps.executors import Ended, Executor, Job, Where
 from sweeps.outcome import Outcome, result
 from sweeps.plan import Plan, Trial
 from sweeps.progress import Busy, View
@@ -28,7 +27,7 @@ from sweeps.signals import Signals
 from sweeps.stopping import Stopper
 from sweeps.study import Study, open_study
 
-POLL_S = 0.1
+POLL_S = 0.02
 UPDATE_S = 0.5
 ANY = Job("", (), Path(), memory_mb=0.0)  # fits wherever anything does
 
@@ -36,7 +35,7 @@ Ask = Callable[[], Trial | None]
 Tell = Callable[[Trial, Record | None, bool], None]  # the last: stopped early
 
 
-@dataclass(frozen=True)
+@dataclass
 class Running:
     trial: Trial
     slot: int
@@ -142,16 +141,17 @@ class Controller:
         owner = holder(Path(record.path)) if record else None
         if not record or not owner:
             return False
-        path = Path(record.path)
-        pid = owner.pid if owner.host == socket.gethostname() else 0
+        path, where = Path(record.path), Where(owner.host, owner.pid)
         alive, log = lambda: holder(path) == owner, self._log(trial)
-        slot = self.executor.adopt(trial.run_id, pid, alive, log)
+        slot = self.executor.adopt(trial.run_id, where, alive, log)
         self.running[trial.run_id] = Running(trial, slot, None)
         self.view.event(f"adopt   {trial.name}   {trial.run_id}   running as {owner}")
         return True
 
     def _ended(self, ended: Ended, tell: Tell) -> None:
         trial = self.running.pop(ended.run_id).trial
+        if there := ended.where:
+            forget(self.store.root / trial.config.group / trial.run_id, there.host, there.pid)
         if record := self._finished(trial.run_id):
             self._done(trial, record, tell)
         elif self.stopper.stopped(trial.run_id):
@@ -183,8 +183,8 @@ class Controller:
     def _record(self, run_id: str, status: str) -> Record | None:
         """What the store has, if it has that status. A broken folder is the child's to report."""
         with contextlib.suppress(StoreError):
-            record = self.store.find(run_id)
-            return record if record.status == status else None
+            record = self.store.get(run_id)
+            return record if record and record.status == status else None
         return None
 
     def _finished(self, run_id: str) -> Record | None:
@@ -198,7 +198,9 @@ class Controller:
         """What runs too long is stopped."""
         now = time.monotonic()
         for run_id, running in self.running.items():
-            if running.began is not None and self.attempts.late(run_id, now - running.began):
+            if running.began is not None and self.executor.waiting(run_id):
+                running.began = now
+            elif running.began is not None and self.attempts.late(run_id, now - running.began):
                 self.executor.stop(run_id)
 
     def _heed(self) -> None:

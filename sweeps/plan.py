@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prune.compose import load_many, needs
+from prune.compose import Bases, load_many, needs
 from prune.config import RunConfig, as_dict, run_id
 from prune.overrides import overrides_of
 from prune.records import Record
@@ -81,10 +81,16 @@ def plan(space: Space) -> Plan:
     )
 
 
-def trial_of(space: Space, point: Point, number: int, config: RunConfig | None = None) -> Trial:
+def trial_of(
+    space: Space,
+    point: Point,
+    number: int,
+    config: RunConfig | None = None,
+    bases: Bases | None = None,
+) -> Trial:
     """The run of a point, composed and checked if that was not done. Raises ConfigError."""
     group = space.group or space.name
-    config = config or load_many([point.overrides], group)[0]
+    config = config or load_many([point.overrides], group, bases)[0]
     return Trial(number, label(point), (*point.overrides, f"group={group}"), config, point)
 
 

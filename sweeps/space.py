@@ -159,16 +159,14 @@ def changed(space: Space, overrides: Sequence[str]) -> Space:
     asked = search({**known, **how}) if how else space.search
     axes = {axis.name: axis for axis in space.axes}
     settings, fixed, group = dict(space.settings), [], space.group
-    who = space.launcher
+    who = space.launcher.changed([o for o in overrides if launching.ours(_split(o)[0])])
     for override in overrides:
         key, _, value = _split(override)
         if key in SETTINGS:
             settings[key] = _setting(key, value)
         elif key == "group":
             group = value
-        elif launching.ours(key):
-            who = who.changed(key, value)
-        elif key in searching.KEYS:
+        elif launching.ours(key) or key in searching.KEYS:
             continue
         elif "interval(" in value or sweep_values(override) is not None:
             axes[_key(override)] = axis(_key(override), value, asked.samples)

@@ -1,10 +1,12 @@
 """The benchmarks' own tools: what they claim of two calls holds for calls that we know."""
 
 import importlib.util
+import json
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +25,9 @@ def script(name: str) -> ModuleType:
 
 
 common = script("common")
+block_sparse_table = script("block_sparse_table")
 table = script("table")
+cases = script("block_sparse_cases")
 
 
 def test_the_two_sides_take_turns_after_a_warm_up() -> None:
@@ -102,3 +106,64 @@ def test_rows_of_another_machine_are_not_merged(
     new = common.Row("c", "b", 20, 1.0, 1.0, 1.0, 1.0, 1.0, "ratio", None)
     path = common.write("parts", [new], 1, "Parts", merge=True, folder=tmp_path)
     assert [row.what for row in common.read(path)[1]] == ["c"]
+
+
+def case(ratio: float, **facts: Any) -> Any:
+    """A row of `block_sparse.json`, fp32 on one thread unless `facts` say otherwise."""
+    known = {"part": "grid", "threads": 1, "dtype": "fp32", "shape": "768x768", "tokens": 1024}
+    known |= {"block": 32, "density": 0.25, "backend": "llvm", "memory": 1.01}
+    times = ("a", "F.linear (MKL)", 20, 1.0, 2.0, ratio, ratio, ratio, "ratio", 1.0)
+    return block_sparse_table.Case(*times, **(known | facts))
+
+
+def merged(part: str, threads: int, *found: Any) -> str:
+    cases.merge(cases.Setting("cpu", threads, False), part, found)
+    return table.table(cases.RESULTS)
+
+
+def test_parts_are_merged_and_become_one_short_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (common, cases):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    layer = {"part": "layer", "shape": "layer"}
+    merged("layer", 1, case(0.98, **layer, density=0.95), case(0.28, **layer))
+    merged("layer", 1, case(1.02, **layer, density=0.95), case(0.26, **layer))
+    merged("layer", 2, case(0.97, **layer, density=0.95, threads=2))
+    text = merged(
+        "grid",
+        1,
+        *(case(ratio) for ratio in (0.25, 0.5)),
+        case(1.3, density=1.0),
+        case(1.04, density=1.0, backend="auto", memory=0.0),
+    )
+    assert "fp32, 1 thread | fp32, 2 threads |" in text
+    rows = {line.split(" | ")[0]: line for line in text.splitlines()}
+    parity = rows["| a layer's six linears, 32x32, density 0.95: time"]
+    assert "1.020 (1.020 to 1.020) **not met** | 0.970 (0.970 to 0.970) |" in parity
+    assert "96% (96% to 96%) |  |" in rows["| the same, density 0.25: share of the ideal speedup"]
+    share = "| all shapes, tokens, blocks, density 0.25: that share, forward, median (least)"
+    assert "75% (50%) **not met**" in rows[share], "of 100 % and 50 %"
+    auto = rows["| `auto`, all of these and all densities: time, most"]
+    assert "| 1.040 |" in auto, "where auto is something else than the kernel, that counts"
+    assert "| 1.010 |" in rows["| memory over density, most"]
+    assert not any("torch BSR" in line for line in rows), "a claim without a case is left out"
+
+
+def test_results_of_two_machines_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (common, cases):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    merged("grid", 1, case(0.5))
+    before = (tmp_path / "block_sparse.json").read_bytes()
+    monkeypatch.setattr(common, "_processor", lambda: "another")
+    with pytest.raises(SystemExit, match="another machine"):
+        merged("grid", 1, case(0.4))
+    assert (tmp_path / "block_sparse.json").read_bytes() == before
+
+
+def test_many_rows_are_a_line_each() -> None:
+    content = {"benchmark": "x", "rows": [{"a": i, "b": "text"} for i in range(150)]}
+    text = common.text(content)
+    assert json.loads(text) == content and len(text.splitlines()) < 160

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ import prune
 from prune import run
 from prune.cli import main
 from prune.errors import PruneError
-from prune.store import Store
+from prune.store import Store, masks
 from prune.training.resumable import RunTrainer
 
 SAVED = ["model.name_or_path={dense}", "teacher=none"]
@@ -47,6 +48,9 @@ def test_a_run_leaves_evidence_of_one_artifact(finished: Path) -> None:
     assert pruned.lineage == {"model": dense.run_id, "teacher": dense.run_id}
     assert pruned.reference == dense.points[0].quality
     assert point.stage == "pruned" and dense.points[0].stage == "dense"
+    kept = masks.read(Path(pruned.path))
+    assert len(kept) == 12 and 0.4 < np.mean([np.mean(m) for m in kept.values()]) / 255 < 0.6
+    assert not masks.read(Path(dense.path))  # nothing of it was pruned
     assert 0.4 < point.density.nonzero <= 0.5  # what only dead heads read dies with them
     assert point.density.nonzero <= point.density.stored < point.density.model < 1
     assert point.widths == [512, 512] and point.logit_difference < 1e-4
@@ -67,6 +71,8 @@ def test_a_run_leaves_evidence_of_one_artifact(finished: Path) -> None:
     assert densities[-1] == pytest.approx(0.5, abs=0.01)
     assert [line["step"] for line in metrics] == list(range(4, 49, 4))
     assert pruned.steps == 48
+    assert list(pruned.costs) == ["data", "teacher", "training", "shrinking", "measuring"]
+    assert sum(pruned.costs.values()) == pytest.approx(pruned.seconds, rel=0.05)
 
 
 def test_the_same_command_says_it_is_done(

@@ -16,7 +16,7 @@ from prune.artifact import surgery, units
 from prune.errors import CheckpointError
 from prune.masks import structure
 from prune.masks.structure import Attention, Ffn
-from prune.nonorm import NoNorm, replace_norms
+from prune.nonorm import NoNorm, norms, replace, replace_norms
 
 FORMAT = 1  # of prune.json, and of the outline in config.json
 METHOD = "prune"
@@ -40,6 +40,7 @@ class Outline:
     output_biases: list[int] = field(default_factory=list)  # attention layers that got a bias
     outer_biases: list[int] = field(default_factory=list)  # FFN layers that got one
     swaps: list[str] = field(default_factory=list)  # "nonorm"
+    fused_norms: list[int] = field(default_factory=list)  # of all norms: went into what read them
 
 
 def shape_of(model: nn.Module) -> Shape:
@@ -88,6 +89,11 @@ def outline_of(model: PreTrainedModel) -> Outline | None:
         _made(model, plain, found.attention),
         _made(model, plain, found.ffn),
         swaps,
+        [
+            place
+            for place, (name, _) in enumerate(norms(plain))
+            if isinstance(model.get_submodule(name), nn.Identity)
+        ],
     )
     return None if outline == Outline(dense.heads, dense.widths) else outline
 
@@ -104,7 +110,10 @@ def cut(model: PreTrainedModel, outline: Outline) -> None:
             module = model.get_submodule(_last(layers[place]))
             module.bias = nn.Parameter(surgery.matrix(module).detach().new_zeros(_size(module)))
     if "nonorm" in outline.swaps:
+        names = [name for name, _ in norms(model)]
         replace_norms(model)
+        for place in (p for p in outline.fused_norms if p < len(names)):
+            replace(model, names[place], nn.Identity())
 
 
 def mark(model: PreTrainedModel) -> Outline | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prune.commands import Parser, add_json, print_json, say, store_if_any, table
@@ -15,8 +16,8 @@ ABOUT = """\
 Time a run's model, or that of a folder, beside the dense network it was cut from (or beside
 another one), in any runtime: all in turn, in one process, with a bootstrap interval of the ratio.
 
-runtimes: eager, compiled, torch_int8; and, exported first: onnx, int8, int8_static, openvino,
-openvino_int8"""
+runtimes: eager, compiled, torch_int8; block_sparse, which multiplies the live blocks alone; and,
+exported first: onnx, int8, int8_static, openvino, openvino_int8"""
 
 
 def main(argv: list[str]) -> int:
@@ -33,6 +34,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dtype", choices=("fp32", "bf16"), help="default: that of the model")
     parser.add_argument("--rounds", type=int, help="at least 3 (default: those of the run)")
     parser.add_argument("--threads", type=int, help="of the processor (default: what torch has)")
+    parser.add_argument(
+        "--record", action="store_true", help="add what is measured to the run, for its report"
+    )
     add_json(parser)
     asked = parser.parse_args(argv)
     if asked.rounds is not None and asked.rounds < 3:
@@ -52,6 +56,8 @@ def _run(asked: Namespace, batches: list[int], lengths: list[int]) -> int:
     from prune.speed.lease import Lease
 
     ours = opened(asked.model, store)
+    if asked.record:
+        _check_record(ours, asked)
     against = opened(asked.against, store) if asked.against else None
     lease = Lease(store.root / ".device" if store else None)
     tell = (lambda _: None) if asked.json else say
@@ -64,7 +70,33 @@ def _run(asked: Namespace, batches: list[int], lengths: list[int]) -> int:
         print_json({"model": names[0], "against": names[1], "versions": versions(), "cells": found})
     else:
         _show(names, cells)
+    if asked.record:
+        tell(_recorded(ours, cells))
     return 0
+
+
+def _check_record(ours: "Opened", asked: Namespace) -> None:
+    """Raises UsageError for what is no evidence about the run's own weights and quality."""
+    from prune.choices import RUNTIMES
+
+    others = [name for name in asked.runtime.split(",") if name not in RUNTIMES]
+    reasons = {
+        f"{ours.name} is no run, nor the model of one": ours.point is None,
+        f"only of {', '.join(RUNTIMES)}: others run other weights": bool(others),
+        "without --dtype: the run's quality is of the type it has": bool(asked.dtype),
+        "without --against: a run is held against its dense network": bool(asked.against),
+    }
+    if why := [reason for reason, holds in reasons.items() if holds]:
+        raise UsageError(f"--record: {why[0]}")
+
+
+def _recorded(ours: "Opened", cells: list["Cell"]) -> str:
+    from prune.store.amending import amend
+
+    assert ours.record is not None and ours.point is not None
+    count = amend(Path(ours.record.path), ours.point.artifact, [c.latency for c in cells])
+    kept = f"; the run itself measured the other {len(cells) - count}" * (count < len(cells))
+    return f"recorded {count} of {len(cells)} cells in {ours.record.path}/result.json{kept}"
 
 
 def _settings(ours: "Opened", asked: Namespace, batches: list[int], lengths: list[int]) -> "Asked":
@@ -110,6 +142,8 @@ def _show(names: tuple[str, str], cells: list["Cell"]) -> None:
         row += [f"{c.speedup:.2f}x", f"({c.speedup_low:.2f} to {c.speedup_high:.2f})"]
         rows.append(row + ([f"{cell.over_eager.median:.2f}x"] if cell.over_eager else []))
     print(table(rows, right=(2, 3, 4, 6)))
+    for note in dict.fromkeys(f"{c.latency.runtime}: {c.note}" for c in cells if c.note):
+        say(note)
 
 
 def _sizes(text: str | None) -> list[int]:

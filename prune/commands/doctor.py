@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,11 +10,10 @@ from pathlib import Path
 from prune.commands import Parser, add_json, print_json, table
 from prune.errors import PruneError
 from prune.store import Store
-from prune.store.environment import cpu_model
+from prune.store.environment import cpu_model, vectors
 
 GOOD, NOTE, BAD = "ok", "note", "PROBLEM"
 LEAST_FREE_GB = 2.0
-VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "neon", "asimd")  # the best come first
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,7 @@ def packages() -> Iterator[Finding]:
 def devices() -> Iterator[Finding]:
     import torch
 
-    flags = _cpu_flags()
-    best = next((name for name in VECTORS if name in flags), "no vector instructions known here")
+    best = vectors() or "no vector instructions known here"
     cores = f"{torch.get_num_threads()} threads of {os.cpu_count()}"
     yield Finding(GOOD, "processor", f"{cpu_model()}, {cores}, {best}")
     if not torch.cuda.is_available():
@@ -126,12 +123,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    found = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
-    return set(found[1].split()) if found else set()

@@ -37,6 +37,15 @@ def main(argv: list[str]) -> int:
     return _run(asked, cells)
 
 
+def device_here() -> str:
+    """The device that is measured."""
+    import torch
+
+    from prune.store.environment import cpu_model
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else str(cpu_model())
+
+
 def table_file(device: str) -> Path:
     """Where the tables of a device are kept."""
     from prune.speed.latency import fingerprint
@@ -48,10 +57,8 @@ def _run(asked: Namespace, cells: list[tuple[int, int]]) -> int:
     import torch
 
     from prune.speed.latency import Profile, Setting, load, save
-    from prune.store.environment import cpu_model
 
-    cuda = torch.cuda.is_available()
-    device = torch.cuda.get_device_name(0) if cuda else str(cpu_model())
+    device = device_here()
     path = table_file(device)
     known, shown = load(path), list[Profile]()
     threads = asked.threads or torch.get_num_threads()

@@ -13,7 +13,7 @@ def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
     facts = {
         "overrides": shlex.join(record.overrides),
         "started": record.started,
-        "took": f"{record.seconds:,.0f} s, {record.steps:,} steps" if record.seconds else "",
+        "took": took(record),
         "progress": "" if record.points else progress_text(progress),
         **{f"from {role}": name for role, name in record.lineage.items()},
         "reference": quality_text(record.reference, record.metric),
@@ -27,6 +27,14 @@ def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
     return "\n".join(lines)
 
 
+def took(record: Record) -> str:
+    """How long, for how many steps, and what the time was spent on."""
+    if not record.seconds:
+        return ""
+    spent = ", ".join(f"{what} {seconds:,.0f}" for what, seconds in record.costs.items())
+    return f"{record.seconds:,.0f} s, {record.steps:,} steps" + (f" ({spent})" if spent else "")
+
+
 def _point(point: Point, metric: str) -> list[str]:
     density = point.density
     lines = [
@@ -36,10 +44,11 @@ def _point(point: Point, metric: str) -> list[str]:
         f"{density.model:.3f} of the whole model",
     ]
     for cell in point.latency:
+        later = f", measured {cell.measured}" if cell.measured else ""
         lines.append(
             f"    {cell.batch} x {cell.length} {cell.runtime}: dense {cell.dense_ms:.1f} ms, "
             f"pruned {cell.pruned_ms:.1f} ms, speedup {cell.speedup:.2f}x "
-            f"({cell.speedup_low:.2f} to {cell.speedup_high:.2f})"
+            f"({cell.speedup_low:.2f} to {cell.speedup_high:.2f}){later}"
         )
     if point.heads:
         lines.append(f"    heads     {' '.join(map(str, point.heads))}")

@@ -6,6 +6,7 @@ sampled(grad, x, size, layout)          dL/dW at the live blocks
 
 """
 
+import math
 import warnings
 from functools import cache, lru_cache
 from importlib import import_module
@@ -32,11 +33,13 @@ DTYPES = {
 }
 
 # Density from which a dense product is as fast, by the shorter side of a block: the largest entry
-# that is not above it. Measured by benchmarks/block_sparse.py on Zen 4; `amx` and triton by their
-# arithmetic, for want of such a machine.
+# that is not above it. Seen on Zen 3 (fp32) and Zen 4 with benchmarks/block_sparse.py; `amx` and
+# triton by their arithmetic, for want of such a machine. `slow`: where torch has no product of bf16
+# but a plain loop (no AVX-512), which takes several times as long as the kernel with all blocks.
 TIES: dict[tuple[str, torch.dtype], dict[int, float]] = {
-    ("llvm", torch.float32): {16: 0.9, 32: 0.95},
+    ("llvm", torch.float32): {16: 0.9, 32: 1.0},
     ("llvm", torch.bfloat16): {16: 0.6, 32: 0.85},
+    ("slow", torch.bfloat16): {16: math.inf},
     ("amx", torch.bfloat16): {16: 0.1},
     ("rows", torch.float32): {1: 0.0, 16: 0.25, 32: 0.4, 64: 0.5},
     ("rows", torch.bfloat16): {1: 0.0, 32: 0.1, 64: 0.15},
@@ -44,6 +47,9 @@ TIES: dict[tuple[str, torch.dtype], dict[int, float]] = {
     ("triton", torch.bfloat16): {16: 0.1, 32: 0.15, 64: 0.25},
     ("triton", torch.float16): {16: 0.1, 32: 0.15, 64: 0.25},
 }
+# Products of two numbers (tokens x inputs x outputs) below which calling a kernel costs more than
+# it saves: a tenth of a millisecond of a core; on a GPU an estimate.
+FEW = {"cpu": 2**20, "cuda": 2**28}
 
 
 class Backend(Protocol):
@@ -126,9 +132,16 @@ def tie(name: str, dtype: torch.dtype, size: tuple[int, int]) -> float:
     if name == "llvm" and dtype == torch.bfloat16:
         from prune.kernels.llvm.machine import host
 
-        name = "amx" if host().amx else name
+        name = "amx" if host().amx else name if _multiplies_bf16() else "slow"
     table = TIES.get((name, dtype), {})
     return max((density for side, density in table.items() if side <= min(size)), default=0.0)
+
+
+@cache
+def _multiplies_bf16() -> bool:
+    """Whether torch has a dense product of bf16 for this processor: oneDNN's."""
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(there and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache

@@ -1,12 +1,13 @@
 """A model's linear layers made block-sparse: which is a plan, made first, that changes nothing.
 
-A layer is left dense, and the plan says why, where blocks do not divide it, where it shares its
-weight with another module, or where a dense product is as fast at its density.
+Blocks are those that suit a layer's zeros, unless a size is asked for. A layer is left dense, and
+the plan says why, where blocks do not divide it, where it shares its weight with another module, or
+where a dense product is as fast at its density.
 """
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from torch import nn
 from prune.errors import PolicyError
 from prune.kernels import backends
 from prune.kernels.layout import Layout
-from prune.kernels.pattern import Size, live_blocks
+from prune.kernels.pattern import Size, live_blocks, suiting
 from prune.kernels.sparse_linear import BlockSparseLinear
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -26,6 +27,7 @@ class Choice:
     """What becomes of one linear layer."""
 
     names: tuple[str, ...]  # all the paths it has in the model
+    block: Size | None  # (height, width); None where no blocks divide it
     density: float  # share of its blocks that live; 1 where there are no blocks
     backend: str  # that serves it
     dense: str  # why it stays dense; empty: it becomes block-sparse
@@ -34,14 +36,15 @@ class Choice:
 def plan(
     model: nn.Module,
     pattern: str = ".*",
-    block: Sequence[int] = (32, 32),
+    block: Sequence[int] | None = None,
     backend: str = backends.AUTO,
 ) -> list[Choice]:
     """What `convert` would do to each `nn.Linear` whose whole name matches `pattern`.
 
-    block: (height, width). Raises PolicyError if nothing matches, KernelError if `backend` cannot.
+    block: (height, width); None: for each layer what suits it. Raises PolicyError if nothing
+    matches, KernelError if `backend` cannot.
     """
-    size = (block[0], block[1])
+    size = (block[0], block[1]) if block else None
     choices = []
     for names, linear in _linears(model).items():
         if any(re.fullmatch(pattern, name) for name in names):
@@ -57,17 +60,18 @@ def plan(
 def convert(
     model: Model,
     pattern: str = ".*",
-    block: Sequence[int] = (32, 32),
+    block: Sequence[int] | None = None,
     backend: str = backends.AUTO,
 ) -> Model:
     """A copy of `model` in which `plan`'s layers hold and multiply their live blocks only."""
     choices = plan(model, pattern, block, backend)
     sparse = copy.deepcopy(model)
     for choice in choices:
-        if not choice.dense:
+        if choice.block and not choice.dense:
             linear = sparse.get_submodule(choice.names[0])
             assert isinstance(linear, nn.Linear)
-            _put(sparse, choice.names, BlockSparseLinear.from_linear(linear, block, backend))
+            made = BlockSparseLinear.from_linear(linear, choice.block, backend)
+            _put(sparse, choice.names, made)
     return sparse
 
 
@@ -80,20 +84,27 @@ def restore(model: Model) -> Model:
 
 
 def _choice(
-    model: nn.Module, names: tuple[str, ...], linear: nn.Linear, size: Size, backend: str
+    model: nn.Module, names: tuple[str, ...], linear: nn.Linear, asked: Size | None, backend: str
 ) -> Choice:
-    weight = linear.weight
-    if weight.shape[0] % size[0] or weight.shape[1] % size[1] or not weight.numel():
-        shape = "x".join(map(str, weight.shape))
-        return Choice(names, 1.0, "", f"{size[0]}x{size[1]} does not divide {shape}")
-    layout = Layout.of(live_blocks(weight.detach() != 0, size))
-    owners = [m for m in model.modules() if any(p is weight for p in m.parameters(recurse=False))]
+    weight = linear.weight.detach()
+    out, of = weight.shape
+    size = asked or suiting(weight)
+    if size is None or out % size[0] or of % size[1] or not weight.numel():
+        blocks = f"{asked[0]}x{asked[1]} does" if asked else "blocks of 16 do"
+        return Choice(names, None, 1.0, "", f"{blocks} not divide {out}x{of}")
+    layout = Layout.of(live_blocks(weight != 0, size))
+    owners = [m for m in model.modules() if any(p is linear.weight for p in _own(m))]
     if len(owners) > 1:
-        return Choice(names, layout.density, "", "another module has the same weight")
-    name = backends.choose(backend, weight.device.type, weight.dtype, size, layout.density)
+        return Choice(names, size, layout.density, "", "another module has the same weight")
     kind = weight.device.type, weight.dtype, size
+    name = backends.choose(backend, *kind, layout.density)
     dense = backend == backends.AUTO and not backends.worth_it(*kind, layout.density)
-    return Choice(names, layout.density, name, "a dense product is as fast" if dense else "")
+    why = "a dense product is as fast" if dense else ""
+    return Choice(names, size, layout.density, name, why)
+
+
+def _own(module: nn.Module) -> Iterator[nn.Parameter]:
+    return module.parameters(recurse=False)
 
 
 def _linears(model: nn.Module) -> dict[tuple[str, ...], nn.Linear]:

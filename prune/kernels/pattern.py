@@ -1,5 +1,6 @@
 """Which blocks of a matrix live: found in its weights, given as a mask, or drawn at random."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,7 @@ from prune.errors import KernelError
 
 Size = tuple[int, int]
 USUAL = (64, 32, 16)
+AS_GOOD = 1.02  # larger blocks may hold so many times the weights of smaller ones
 
 
 def cut(shape: Sequence[int], block: Sequence[int]) -> Size:
@@ -51,6 +53,24 @@ def live_blocks(mask: Tensor, block: Sequence[int]) -> Tensor:
     """Blocks in which anything of a mask (out, in) is true: (R, C)."""
     rows, columns = cut(mask.shape, block)
     return mask.view(rows, block[0], columns, block[1]).any(3).any(1)
+
+
+def suiting(weight: Tensor) -> Size | None:
+    """The (height, width), of sides 16, 32 and 64, in which a matrix (out, in) is best stored.
+
+    The largest of those that hold about as few weights as any. None if none divides the matrix.
+    """
+    least = min(USUAL)
+    if weight.shape[0] % least or weight.shape[1] % least:
+        return None
+    fine = live_blocks(weight != 0, (least, least))
+    held = {}
+    for size in itertools.product(USUAL, USUAL):
+        if not (weight.shape[0] % size[0] or weight.shape[1] % size[1]):
+            blocks = live_blocks(fine, (size[0] // least, size[1] // least))
+            held[size] = int(blocks.sum()) * size[0] * size[1]
+    good = [size for size, count in held.items() if count <= AS_GOOD * min(held.values())]
+    return max(good, key=lambda size: (size[0] * size[1], min(size)))
 
 
 def _largest(mask: Tensor) -> Tensor:

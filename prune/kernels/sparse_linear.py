@@ -23,7 +23,8 @@ class BlockSparseLinear(nn.Module):
     values: (live, width, height), each the transpose of a block of W, by block rows.
     index: where they lie (see prune.kernels.layout). bias: (out,) or None.
     backend: "auto", "reference", "rows", "llvm" (CPU) or "triton" (CUDA); may be set at any time.
-    "auto" keeps a dense matrix for inference where that is faster: above a density of 0.85 or so.
+    "auto" keeps a dense matrix as well, for inference, where that is faster: of a layer that is
+    all but full, and for a token or two.
     `torch.export` and ONNX get a dense matrix. Not differentiable twice.
     """
 
@@ -99,15 +100,17 @@ class BlockSparseLinear(nn.Module):
                 f"the layer reads (..., {self.in_features}) {values.dtype}, "
                 f"not {tuple(x.shape)} {x.dtype}"
             )
+        layout = self.layout
         if _leaves_torch():
-            return linear(x, to_weight(values, self.layout), bias)
-        if self._is_faster_dense(x):
+            return linear(x, to_weight(values, layout), bias)
+        if self._is_faster_dense(x, layout.density):
             return linear(x, self._dense(values), bias)
-        tokens = x.reshape(-1, self.in_features)
-        y = block_linear(tokens, values, bias, self.layout, self.backend)
+        if x.dim() == 2:
+            return block_linear(x, values, bias, layout, self.backend)
+        y = block_linear(x.reshape(-1, self.in_features), values, bias, layout, self.backend)
         return y.view(*x.shape[:-1], self.out_features)
 
-    def _is_faster_dense(self, x: Tensor) -> bool:
+    def _is_faster_dense(self, x: Tensor, density: float) -> bool:
         if (
             self.backend != backends.AUTO
             or torch.is_grad_enabled()
@@ -115,7 +118,9 @@ class BlockSparseLinear(nn.Module):
         ):
             return False
         kind = x.device.type, x.dtype, self.block
-        return not backends.worth_it(*kind, self.density) and not self.values.is_inference()
+        few = x.numel() * self.out_features < backends.FEW.get(x.device.type, 0)
+        worth_it = not few and backends.worth_it(*kind, density)
+        return not worth_it and not self.values.is_inference()
 
     def _dense(self, values: Tensor) -> Tensor:
         """The matrix, kept until the weights change. Only for inference above the tie."""

@@ -31,27 +31,39 @@ class Anatomy:
         self.model = model
         self.found = structure.known(model)
         self.parameters = sum(p.numel() for p in model.parameters())
+        self.layers: list[Attention | Ffn] = [*self.found.attention, *self.found.ffn]
+        self.units = [len(live) for live in self._live({})]
+        each = zip(self.layers, self.units, strict=True)
+        self.each = [self._each(layer, units) for layer, units in each]  # parameters of one unit
         self.dense = self._left({})
 
     def left(self, pruner: Pruner) -> Left:
         """By the masks as they stand in the pruner."""
         return self._left({slot.name: slot for slot in pruner.slots})
 
+    def live(self, pruner: Pruner) -> list[Tensor]:
+        """Of each attention its key and value heads, of each FFN its neurons: which have a use."""
+        return self._live({slot.name: slot for slot in pruner.slots})
+
     def _left(self, slots: dict[str, Slot]) -> Left:
-        heads = [self._heads(layer, slots) for layer in self.found.attention]
-        neurons = [self._neurons(layer, slots) for layer in self.found.ffn]
-        layers: list[Attention | Ffn] = [*self.found.attention, *self.found.ffn]
-        gone = 0
-        for layer, live in zip(layers, heads + neurons, strict=True):
-            gone += int((~live).sum()) * self._each(layer, len(live))
-        return Left(
-            [
-                int(live.sum()) * a.group
-                for a, live in zip(self.found.attention, heads, strict=True)
-            ],
-            [int(live.sum()) for live in neurons],
-            self.parameters - gone,
-        )
+        counts = [int(live.sum()) for live in self._live(slots)]
+        gone = [
+            (units - count) * each
+            for units, count, each in zip(self.units, counts, self.each, strict=True)
+        ]
+        attention = len(self.found.attention)
+        heads = [c * a.group for a, c in zip(self.found.attention, counts, strict=False)]
+        return Left(heads, counts[attention:], self.parameters - sum(gone))
+
+    def _live(self, slots: dict[str, Slot]) -> list[Tensor]:
+        return [self._units(layer, slots) for layer in self.layers]
+
+    def _units(self, layer: Attention | Ffn, slots: dict[str, Slot]) -> Tensor:
+        if not structure.has(self.model, layer):
+            return torch.ones(0, dtype=torch.bool)
+        if isinstance(layer, Attention):
+            return self._heads(layer, slots)
+        return self._neurons(layer, slots)
 
     def _heads(self, layer: Attention, slots: dict[str, Slot]) -> Tensor:
         """(key and value heads,): those whose value rows and output columns are not all dead."""

@@ -37,6 +37,8 @@ class Tie:
         self.threshold = self.algorithm.start
         self.offset = 0.0  # scores count as lowered by this much
         self.drawn: tuple[int, ...] = (0, 0, 0)  # what the noise of the current step follows from
+        # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
+        self.gone: tuple[int, int] = (0, 0)
         shape = site.groups
         self.mask = torch.ones(shape, dtype=weight.dtype, device=weight.device)
         self.scores: nn.Parameter | None = None
@@ -49,6 +51,8 @@ class Tie:
         if self.scores is not None:
             scores = self.scores.detach()
             return scores - self.offset if self.offset else scores
+        if not self.cuts:  # its matrices were cut off
+            return self.mask
         sums = [cut.as_scores(cut.site.grid.sum(cut.slot.full_matrix().abs())) for cut in self.cuts]
         total = sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
         size = sum(cut.site.grid.size for cut in self.cuts)
@@ -59,8 +63,9 @@ class Tie:
         """That of the current step, if the algorithm is noisy; drawn again each time."""
         if self.scores is None or not self.algorithm.noisy:
             return None
-        noise = Noise(*self.drawn)
-        return torch.cat([noise.like(self._part(self.scores.detach(), r)) for r in self._rows()])
+        noise, scores = Noise(*self.drawn), self.scores.detach()
+        pieces = [noise.like(self._part(scores, rows)) for rows in self._rows()]
+        return torch.cat([scores[:0], *pieces])
 
     def set(self, ramp: Ramp, step: int, dial: float) -> None:
         """The threshold of a step; or, where a dial drives the run, what the dial says.
@@ -120,7 +125,8 @@ class Tie:
             seen = own - self.offset if self.offset else own
             part = algorithm.score_gradient(seen, self.mask[rows], pulled[rows], self.threshold)
             if penalty:
-                part.add_(algorithm.penalty_gradient(own), alpha=penalty / scores.numel())
+                share = self.present * penalty / scores.numel()
+                part.add_(algorithm.penalty_gradient(own), alpha=share)
             target = self._part(gradient, rows)
             if part.data_ptr() != target.data_ptr():
                 target.copy_(part)
@@ -129,12 +135,18 @@ class Tie:
     def _rows(self) -> Iterator[slice]:
         """The rows of the mask in pieces: what is made of one on the way stays in the cache."""
         rows, columns = self.mask.shape
-        step = rows if self.mask.is_cuda else max(1, PIECE // columns)
+        step = rows if self.mask.is_cuda else max(1, PIECE // max(1, columns))
         return (slice(first, first + step) for first in range(0, rows, step))
 
     def _part(self, scores: Tensor, rows: slice) -> Tensor:
         """The scores of these rows of the mask."""
         return scores[rows] if scores.ndim == 2 else scores[:, rows]
+
+    @property
+    def present(self) -> float:
+        """The share of its groups that were not cut off: a mean over these is one over all."""
+        here = self.mask.numel()
+        return here / (here + sum(self.gone))
 
     def clear_gradient(self) -> None:
         """Its memory may be that of the weights to come: it is made anew before each step."""

@@ -7,6 +7,7 @@ the step the new masks are made and W' stands there again. The mathematics is th
 the work is one pass over the prunable weights a step, however many micro-batches it has.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from prune.errors import PolicyError, TrainingError
 from prune.masks.groups import OFF, Tie
 from prune.masks.policy import Policy, Rule, Site, resolve
+from prune.masks.refusals import refuse_sharded, refuse_step
 from prune.masks.remask import mask_together
 from prune.masks.schedule import Ramp
 from prune.masks.slots import Slot, build
@@ -54,8 +56,10 @@ class Pruner:
         self.slots: list[Slot]
         self.ties: list[Tie]
         self.slots, self.ties = build(model, self.sites)
+        self.prunable = sum(slot.full.numel() for slot in self.slots)  # weights, at first
+        self._penalised = Counter(t.part for t in self.learned() if t.algorithm.penalised)
         self._hooks: list[Any] = []
-        self._refuse_sharded()
+        refuse_sharded(self.slots)
         self.apply()
 
     # -- what a training loop calls ------------------------------------------------------------
@@ -130,14 +134,15 @@ class Pruner:
     def density(self) -> float:
         """Live share of the prunable weights, in [0, 1], by the masks as they are evaluated."""
         live = sum(slot.live_weights() for slot in self.slots)
-        total = sum(slot.full.numel() for slot in self.slots)
-        return float(live / total) if total else 1.0
+        return float(live / self.prunable) if self.prunable else 1.0
 
     def penalty(self) -> float:
         """lambda(t) * sum over parts of weight / parts * mean over its score tensors of r(S)."""
-        terms = [self._penalty_factor(tie) * tie.algorithm.penalty(tie.scores.detach()).item()
-                 for tie in self._penalised() if tie.scores is not None]  # fmt: skip
-        return sum(terms)
+        return sum(
+            self._penalty_factor(tie) * tie.present * tie.algorithm.penalty(scores).item()
+            for tie, scores in zip(self.learned(), self.scores(), strict=True)
+            if scores.numel()
+        )
 
     # -- between the steps -----------------------------------------------------------------------
 
@@ -172,7 +177,7 @@ class Pruner:
 
     @torch.no_grad()
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._refuse(optimizer, args, kwargs)
+        refuse_step(optimizer, args, kwargs)
         for slot in self.slots:
             slot.pull_gradient()
             slot.put_full()
@@ -188,16 +193,10 @@ class Pruner:
             tie.clear_gradient()
         self.apply()
 
-    def _penalised(self) -> list[Tie]:
-        return [tie for tie in self.learned() if tie.algorithm.penalised]
-
     def _penalty_factor(self, tie: Tie) -> float:
         if not tie.algorithm.penalised:
             return 0.0
-        parts: dict[str, int] = {}
-        for other in self._penalised():
-            parts[other.part] = parts.get(other.part, 0) + 1
-        weight = tie.weight / len(parts) / parts[tie.part]
+        weight = tie.weight / len(self._penalised) / self._penalised[tie.part]
         return self.policy.penalty * self.ramp.progress(self.step) * weight
 
     def _pools(self) -> list[list[Tie]]:
@@ -216,9 +215,11 @@ class Pruner:
             state[f"full.{slot.name}"] = slot.full
             if slot.full_bias is not None:
                 state[f"bias.{slot.name}"] = slot.full_bias
-        for tie in self.learned():
+        for tie in self.ties:
             if tie.scores is not None:
                 state[f"scores.{tie.name}"] = tie.scores.detach()
+            if any(tie.gone):
+                state[f"gone.{tie.name}"] = torch.tensor(tie.gone)
         return state
 
     @torch.no_grad()
@@ -230,21 +231,7 @@ class Pruner:
             tensor.copy_(state[name])
         self.step, self.seed = int(state["step"]), int(state["seed"])
         self.dial = float(state["dial"])
+        for tie in self.ties:
+            dead, live = state.get(f"gone.{tie.name}", torch.zeros(2)).tolist()
+            tie.gone = int(dead), int(live)
         self.apply()
-
-    # -- what breaks the idea is refused ---------------------------------------------------------
-
-    def _refuse_sharded(self) -> None:
-        for slot in self.slots:
-            if type(slot.weight.data) is not Tensor or slot.weight.is_meta:
-                raise TrainingError(
-                    f"{slot.name} is sharded or not loaded: masks need whole parameters"
-                )
-
-    def _refuse(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if any(given is not None for given in (*args[1:], kwargs.get("closure"))):
-            raise TrainingError(
-                "optimizer.step(closure) sees the unmasked weights: call backward first"
-            )
-        if getattr(optimizer, "grad_scale", None) is not None:
-            raise TrainingError("fused fp16 loss scaling hides the gradients: use bf16 instead")

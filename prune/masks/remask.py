@@ -7,11 +7,15 @@ from prune.masks.groups import Tie
 
 def mask_together(pool: list[Tie], evaluation: bool) -> None:
     values = [tie.importance() for tie in pool]
-    if len(pool) == 1:
-        pool[0].remask(values[0], evaluation)
+    first = pool[0]
+    dead, live = (sum(tie.gone[kind] for tie in pool) for kind in (0, 1))
+    if len(pool) == 1 and (first.algorithm.soft or not dead + live):
+        first.remask(values[0], evaluation)
         return
-    # Only algorithms that rank are pooled; their masks are the same in training.
-    joined = pool[0].algorithm.mask(torch.cat([v.reshape(-1) for v in values]), pool[0].threshold)
+    # What ranks or has a cut-off has the same mask in training, and does not ask for a place.
+    flat = [value.reshape(-1) for value in values]
+    flat += [flat[0].new_full((live,), torch.inf), flat[0].new_full((dead,), -torch.inf)]
+    joined = first.algorithm.mask(torch.cat(flat), first.threshold)
     start = 0
     for tie, value in zip(pool, values, strict=True):
         tie.mask = joined[start : start + value.numel()].view(value.shape)

@@ -83,3 +83,13 @@ class Schedule:
             f"steps leave no ramp in {total} steps; use schedule.{fits}, a smaller schedule.final, "
             "or more train.epochs"
         )
+
+
+@dataclass(frozen=True)
+class Fitted(Schedule):
+    """A schedule whose ramp is known, whatever the run."""
+
+    ramp: Ramp = Ramp(0, 0, 0, 0)
+
+    def fit(self, total: int, steps_per_epoch: float | None = None) -> Ramp:
+        return self.ramp

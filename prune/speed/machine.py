@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from prune.store.environment import cpu_model
+from prune.store.environment import BF16, cpu_model, vectors
 
 
 def device_name(device: torch.device) -> str:
@@ -13,6 +13,12 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return cpu_model() or device.type
+
+
+def emulates_bf16() -> bool:
+    """Whether bf16 is computed in software here: many times slower than fp32."""
+    found = vectors()
+    return not torch.cuda.is_available() and found is not None and found not in BF16
 
 
 def clock_mhz(device: torch.device) -> float:

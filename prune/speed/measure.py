@@ -81,10 +81,11 @@ def pair(
     rounds: int = 7,
     seed: int = 0,
 ) -> Latency:
-    """The same of two runtimes; `model` says what they read."""
+    """The same of two runtimes, checked before; `model` says what they read."""
     check_fits(model, [work])
     passes = {name: work.timed(r, model, seed) for name, r in (("a", dense), ("b", pruned))}
     with fitting(f"batch {work.batch} x {work.length}"):
+        work.check((dense, pruned), model, seed)
         times = interleaved(passes, rounds, seed)
     return cell(times, ("a", "b"), work, pruned)
 

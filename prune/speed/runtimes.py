@@ -16,11 +16,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from prune.errors import MissingInputError
-from prune.speed.inputs import one_pass
+from prune.errors import KernelError, MissingInputError
+from prune.kernels import BlockSparseLinear
+from prune.kernels.convert import convert
+from prune.speed.inputs import one_pass, writes
 
 Batch = Mapping[str, Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+AGREE = {"fp32": 1e-4, "bf16": 5e-2}  # relative difference of outputs that sums in turn explain
 
 
 class Runtime(ABC):
@@ -30,6 +33,7 @@ class Runtime(ABC):
     dtypes: ClassVar[tuple[str, ...]] = ("fp32", "bf16")  # what it can compute in
     dtype: str = "fp32"
     device: torch.device = torch.device("cpu")
+    note: str = ""  # what it made of the model, one line
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -38,6 +42,9 @@ class Runtime(ABC):
     def once(self, batch: Batch) -> None:
         """One pass as whoever uses it would make it; this is what is timed."""
         self(batch)
+
+    def check(self, batch: Batch) -> None:  # noqa: B027 (most run the model as it is)
+        """Called before it is timed: raises KernelError if its outputs are not the model's."""
 
 
 @final
@@ -108,10 +115,52 @@ class TorchInt8(Runtime):
         return outputs
 
 
+@final
+class BlockSparse(Runtime):
+    """In eager mode, each linear layer by its live blocks alone where that is faster."""
+
+    name: ClassVar[str] = "block_sparse"
+
+    def __init__(self, model: PreTrainedModel, dtype: str | None = None) -> None:
+        self.eager = Eager(model, dtype)
+        self.device, self.dtype = self.eager.device, self.eager.dtype
+        self.sparse = Eager(convert(self.eager.model))
+        modules = list(self.sparse.model.modules())
+        densities = [m.density for m in modules if isinstance(m, BlockSparseLinear)]
+        dense = sum(type(m) is nn.Linear for m in modules)
+        self.note = f"{len(densities)} of {len(densities) + dense} linear layers by their blocks"
+        if densities:
+            ends = dict.fromkeys(f"{end:.2f}" for end in (min(densities), max(densities)))
+            self.note += f", which are {' to '.join(ends)} of each"
+        else:
+            self.note += ": a dense product is as fast, so this is eager"
+
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
+        return self.sparse(batch)
+
+    def once(self, batch: Batch) -> None:
+        self.sparse.once(batch)
+
+    def check(self, batch: Batch) -> None:
+        """Compare all outputs with those of eager mode, by their norms."""
+        inputs = dict(batch)
+        if writes(self.eager.model):
+            inputs["decoder_input_ids"] = inputs["input_ids"][:, :8]
+        ours, right = self.sparse(inputs), self.eager(inputs)
+        for name in (n for n, value in right.items() if _is_numbers(value)):
+            apart = (ours[name].float() - right[name].float()).norm()
+            if not apart <= AGREE.get(self.dtype, AGREE["bf16"]) * right[name].float().norm():
+                raise KernelError(
+                    f"block_sparse gives another {name} than eager (off by a norm of {apart:.2g}): "
+                    "leave this runtime out, and please report it"
+                )
+
+
 FROM_MODEL: dict[str, Callable[[PreTrainedModel, str | None], Runtime]] = {
     "eager": Eager,
     "compiled": Compiled,
     "torch_int8": TorchInt8,
+    "block_sparse": BlockSparse,
 }
 
 
@@ -122,6 +171,10 @@ def _ready(model: PreTrainedModel, dtype: str | None) -> PreTrainedModel:
         network = copy.deepcopy(model).to(DTYPES[dtype])  # type: ignore[arg-type]
     ready: PreTrainedModel = network.eval()
     return ready
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _dtype(model: PreTrainedModel) -> str:

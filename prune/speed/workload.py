@@ -1,5 +1,6 @@
 """What one timed pass reads: so many inputs, padded to one length or as long as real ones are."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,6 +48,12 @@ class Workload:
                 inputs["attention_mask"][row, tokens:] = 0
             found.append(inputs)
         return found
+
+    def check(self, runtimes: Iterable[Runtime], model: PreTrainedModel, seed: int = 0) -> None:
+        """Each runtime's own check, on inputs as they will be timed. Raises KernelError."""
+        batch = self.batches(model, seed * 1_000_003)[0]
+        for runtime in runtimes:
+            runtime.check(batch)
 
     def timed(self, runtime: Runtime, model: PreTrainedModel, seed: int = 0) -> Pass:
         """A pass of `runtime` for `interleaved`; `model` says what it reads."""

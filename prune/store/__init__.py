@@ -117,6 +117,12 @@ class Store:
         """
         return reading.read(self._path(prefix))
 
+    def get(self, run_id: str) -> Record | None:
+        """The run of this whole id, None if there is none. Raises StoreError if it is broken."""
+        found = self._paths(run_id)
+        path = found[0] if len(found) == 1 else min(found, key=_rank, default=None)
+        return reading.read(path) if path else None
+
     def name(self, prefix: str) -> str:
         """`GROUP/ID` of the run that `find` would give; it may be broken."""
         return reading.key(self._path(prefix))
@@ -180,7 +186,7 @@ class Store:
         if len({path.name for path in found}) > 1:
             names = ", ".join(map(reading.key, found))
             raise StoreError(f"{prefix!r} names {len(found)} runs, give more digits: {names}")
-        return min(found, key=lambda path: (not _is_done(path), not holder(path)))
+        return min(found, key=_rank)
 
     def _unknown(self, name: str) -> str:
         known = sorted({path.name for path in reading.folders(self.root)})
@@ -217,8 +223,9 @@ def _entry(path: Path, stamp: str) -> Entry:
     )
 
 
-def _is_done(path: Path) -> bool:
-    return reading.read_or_broken(path).status == "done"
+def _rank(path: Path) -> tuple[bool, bool]:
+    """Of several folders of one run: the one that is done comes first, then one that is held."""
+    return reading.read_or_broken(path).status != "done", not holder(path)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "neon", "asimd")  # the best come first
+BF16 = ("amx_bf16", "avx512_bf16")  # those that multiply bf16 natively
 LIBRARIES = ("prune", "torch", "transformers", "datasets", "safetensors", "numpy")
 
 
@@ -20,6 +22,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "cpu": cpu_model(),
+        "vectors": vectors(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
     }
@@ -66,3 +69,14 @@ def cpu_model() -> str | None:
     except OSError:
         found = None
     return found[1] if found else platform.processor() or None
+
+
+def vectors() -> str | None:
+    """The best vector instructions of this processor that matter here; None if not known."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
+    flags = found[1].split() if found else []
+    return next((name for name in VECTORS if name in flags), None)

@@ -1,14 +1,15 @@
 """The folder of a run in work: what `prune train` writes, in the order a crash can bear."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -19,6 +20,11 @@ from prune.store import reading
 from prune.store.checks import artifact_problems, evidence_problems
 from prune.store.environment import environment
 from prune.store.files import storing, write_atomic
+
+if TYPE_CHECKING:
+    from prune.store.masks import Masks
+
+CHECKPOINTS = "checkpoints"
 
 
 class RunFolder:
@@ -32,13 +38,16 @@ class RunFolder:
         self, path: Path, config: RunConfig, overrides: Sequence[str], index: Callable[[], None]
     ) -> None:
         self.path, self.run_id, self.model_dir = path, path.name, path / "model"
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = path / CHECKPOINTS
         self.config, self.overrides = config, list(overrides)
         self.recorded = False
         self._index = index
         self._began = time.monotonic()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._steps = 0
+        self._inherited = 0  # of these steps
+        self.costs: dict[str, float] = {}  # seconds, by what they were spent on
+        self._counted = 0.0  # seconds that are in `costs`
 
     def prepare(self) -> None:
         """Clear up after an earlier attempt and write what is asked. A finished run is refused."""
@@ -58,6 +67,19 @@ class RunFolder:
         """Seconds that the run has taken, those of the attempts it goes on from among them."""
         return round(time.monotonic() - self._began, 3)
 
+    def spent_on(self, what: str) -> None:
+        """The time since the last such call, or the start, went into `what`."""
+        now = self.elapsed()
+        self.costs[what] = round(self.costs.get(what, 0.0) + now - self._counted, 3)
+        self._counted = now
+
+    @contextlib.contextmanager
+    def not_counted(self) -> Iterator[None]:
+        """What is done inside is counted by other runs."""
+        began = time.monotonic()
+        yield
+        self._began += time.monotonic() - began
+
     def resume(self, step: int, seconds: float) -> None:
         """Go on from `step`, which took `seconds`: the metrics up to it are those of this run."""
         self._began = time.monotonic() - seconds
@@ -72,8 +94,20 @@ class RunFolder:
         """So many steps are done, whether or not there is a line of them."""
         self._steps = max(self._steps, step)
 
+    def inherit(self, steps: int) -> None:
+        """The first `steps` were done, and are counted, by the run this one was forked from."""
+        self._inherited = steps
+        self.reached(steps)
+
     def drop_checkpoints(self) -> None:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def keep_masks(self, masks: "Masks") -> None:
+        """What lived of each matrix, for pictures; a report never loads a model."""
+        from prune.store import masks as pictures
+
+        if masks:
+            pictures.write(self.path, masks)
 
     def log(self, step: int, **values: float) -> None:
         """Append a line to metrics.jsonl: step, seconds since the start, `values`."""
@@ -110,7 +144,8 @@ class RunFolder:
             overrides=self.overrides,
             started=self._started,
             seconds=self.elapsed(),
-            steps=self._steps,
+            costs=self.costs,
+            steps=self._steps - self._inherited,
             **found,
         )
 

@@ -73,6 +73,17 @@ def holder(folder: Path) -> Holder | None:
         os.close(handle)
 
 
+def forget(folder: Path, host: str, pid: int) -> None:
+    """Take away the lock of a process on another machine that is known to be gone.
+
+    On a network file system its note would hold the run for ever. Here a lock dies by itself.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        note = Holder(**json.loads((folder / LOCK).read_bytes()))
+        if (note.host, note.pid) == (host, pid) and host != socket.gethostname():
+            (folder / LOCK).unlink()
+
+
 def _acquire(folder: Path, wait: bool) -> int:
     path, deadline = folder / LOCK, time.monotonic() + GRACE_S
     while True:

@@ -8,14 +8,13 @@ from transformers import TrainingArguments
 from prune.config import RunConfig
 
 
-def arguments(config: RunConfig, folder: Path, epochs: float, lr: float) -> TrainingArguments:
-    """`folder` is where the Trainer would write if it were asked to."""
+def arguments(config: RunConfig, folder: Path, steps: int, lr: float) -> TrainingArguments:
+    """For `steps` optimizer steps; `folder` is where the Trainer would write if asked to."""
     train = config.train
     return TrainingArguments(
         output_dir=str(folder),
         seed=config.seed,
-        num_train_epochs=epochs,
-        max_steps=train.max_steps or -1,
+        max_steps=steps,
         per_device_train_batch_size=train.batch_size,
         gradient_accumulation_steps=train.accumulation,
         learning_rate=lr,

@@ -7,7 +7,7 @@ The order of the examples is a function of seed and epoch.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
@@ -22,9 +22,19 @@ from prune.training.trainer import PRUNER_FILE, SparseTrainer
 WEIGHTS_FILE = "model.safetensors"
 
 
+class Reshaping(Protocol):
+    """What changes the shapes of the model while it trains, so that a checkpoint must know."""
+
+    def write(self, folder: Path) -> None: ...
+
+    def take_up(self, folder: Path) -> None: ...
+
+
 @final
 class RunTrainer(SparseTrainer):
     """`checkpoints`: those of this phase. `clock`: seconds that the run has taken.
+
+    `reshaping`, if set, brings model, pruner and optimizer to the shapes of a checkpoint.
 
     `warn` is told what did not work and does not matter much.
     """
@@ -40,6 +50,7 @@ class RunTrainer(SparseTrainer):
         super().__init__(*args, **kwargs)
         self.network: nn.Module = kwargs["model"]
         self.checkpoints, self.clock, self.warn = checkpoints, clock, warn
+        self.reshaping: Reshaping | None = None
 
     def go_on(self, found: Checkpoint | None) -> None:
         """Train from `found`, or from the start. Ctrl-C and SIGTERM leave a checkpoint behind."""
@@ -53,7 +64,7 @@ class RunTrainer(SparseTrainer):
             except TrainingError:  # it would end the same way again
                 self.checkpoints.clear()
                 raise
-            self._keep(self._write_finished, finished=True)
+            self._keep(self.checkpoints, self._write_finished, finished=True)
             stops.heed()
 
     def _take(self, found: Checkpoint) -> None:
@@ -61,20 +72,36 @@ class RunTrainer(SparseTrainer):
         self.state.global_step = found.step
         self.state.max_steps = found.steps
         self.create_optimizer()
-        self._load_from_checkpoint(str(found.path))
+        self._load_network(found.path)
         self.pruner.load_state_dict(load_file(found.path / PRUNER_FILE))
+
+    def keep(self, where: Checkpoints) -> None:
+        """A checkpoint of this moment between two steps."""
+        self._keep(where, self._write)
 
     # -- what the Trainer calls ------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self._keep(self._write)
+        self.keep(self.checkpoints)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.network, Path(resume_from_checkpoint) / WEIGHTS_FILE)
+        """Later, beside the optimizer: both may have to take another shape first."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self._load_network(Path(checkpoint))
+        super()._load_optimizer_and_scheduler(checkpoint)
 
     # --------------------------------------------------------------------------------------------
 
-    def _keep(self, write: Callable[[Path], None], finished: bool = False) -> None:
+    def _load_network(self, folder: Path) -> None:
+        if self.reshaping:
+            self.reshaping.take_up(folder)
+        load_model(self.network, folder / WEIGHTS_FILE)
+
+    def _keep(
+        self, where: Checkpoints, write: Callable[[Path], None], finished: bool = False
+    ) -> None:
         state = Checkpoint(
             self.state.global_step,
             self.state.max_steps,
@@ -84,19 +111,24 @@ class RunTrainer(SparseTrainer):
             finished,
         )
         try:
-            self.checkpoints.write(state, write)
+            where.write(state, write)
         except StoreError as error:  # the training is worth more than its checkpoint
             self.warn(f"no checkpoint at step {state.step}: {error}")
 
     def _write(self, folder: Path) -> None:
-        save_model(self.network, str(folder / WEIGHTS_FILE))
+        self._write_network(folder)
         self._save_optimizer_and_scheduler(str(folder))
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
 
-    def _write_finished(self, folder: Path) -> None:
+    def _write_network(self, folder: Path) -> None:
         save_model(self.network, str(folder / WEIGHTS_FILE))
+        if self.reshaping:
+            self.reshaping.write(folder)
+
+    def _write_finished(self, folder: Path) -> None:
+        self._write_network(folder)
         state = {name: tensor.contiguous() for name, tensor in self.pruner.state_dict().items()}
         save_file(state, folder / PRUNER_FILE)
 

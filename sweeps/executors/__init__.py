@@ -7,7 +7,7 @@ what an executor reports is only that the child is gone, and how it went.
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -21,15 +21,28 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Where:
+    """The process of a job."""
+
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True)
 class Ended:
-    """A job that is gone. `code` as subprocess has it; None if it was adopted: nobody knows."""
+    """A job that is gone. `code` as subprocess has it; None if it was adopted: nobody knows.
+
+    `where` it ran, if that is another machine: what it held there nobody else can let go of.
+    """
 
     run_id: str
     code: int | None
+    why: str = field(default="", compare=False)  # in words, if the executor knows them
+    where: Where | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         if self.code is None:
-            return "ended without a result"
+            return self.why or "ended without a result"
         if self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"
         return f"exit code {self.code}"
@@ -45,12 +58,16 @@ class Executor(ABC):
         """Start it; returns its slot. Only if it fits."""
 
     @abstractmethod
-    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool], log: Path) -> int:
+    def adopt(self, run_id: str, where: Where, alive: Callable[[], bool], log: Path) -> int:
         """Take over a job that another controller started: it fills a slot until not `alive`.
 
-        `log` is that of its `Job`. `pid` is 0 if it runs on another machine: it is waited for,
-        never cancelled.
+        `log` is that of its `Job`. What this executor cannot reach (it runs on another machine, or
+        somebody started it by hand) is waited for, never cancelled.
         """
+
+    def waiting(self, run_id: str) -> bool:
+        """Whether this job stands in a queue: its time has not begun."""
+        return False
 
     def learn(self, run_id: str, memory_mb: float) -> None:  # noqa: B027
         """What this running job needs of its device: the rest is for others."""

@@ -38,6 +38,11 @@ def devices(ask: Ask | None = None, visible: str | None = None) -> list[Device]:
     return [d for n, d in found if any(n == w or d.id.startswith(w) for w in wanted)]
 
 
+def memories(ask: Ask) -> list[float]:
+    """MiB of every whole device of the machine that is asked."""
+    return [mb for _, mb in _pairs(ask(QUERY))]
+
+
 def answer(command: Sequence[str]) -> str:
     """What a command says; nothing if there is no such command, or it fails."""
     try:

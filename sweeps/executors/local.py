@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 from typing import Protocol
 
 import prune
-from sweeps.executors import Ended, Executor, Job
+from sweeps.executors import Ended, Executor, Job, Where
 from sweeps.executors.slots import Device, Slots
 from sweeps.executors.warm import GONE, Server
 
@@ -85,8 +86,8 @@ class LocalExecutor(Executor):
             job.log.with_suffix(DEVICE).write_text(device.id)
         return slot
 
-    def adopt(self, run_id: str, pid: int, alive: Callable[[], bool], log: Path) -> int:
-        note = log.with_suffix(DEVICE)
+    def adopt(self, run_id: str, where: Where, alive: Callable[[], bool], log: Path) -> int:
+        note, pid = log.with_suffix(DEVICE), where.pid if where.host == gethostname() else 0
         slot = self.slots.adopt(note.read_text() if note.exists() else "")
         self.placed[slot] = Placed(run_id, pid, alive=alive)
         return slot

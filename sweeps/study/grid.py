@@ -1,4 +1,7 @@
-"""A grid: every point is enqueued by us, in its order, and asked once."""
+"""A grid: every point is enqueued by us, in its order, and asked once.
+
+It is enqueued just before it is asked: Optuna reads all that waits at every ask.
+"""
 
 from collections import deque
 from typing import final
@@ -17,13 +20,23 @@ class GridStudy(Study):
     def ask(self) -> Trial | None:
         if self.left:
             return self.trials[self.left.popleft()]
-        if not self.waiting:
+        if not self.waiting and not self.open:
             return None
-        asked = self._patiently(lambda: self.study.ask(self.distributions))
+        asked = self._patiently(self._next)
         self.waiting -= 1
         run_id = str(asked.user_attrs[RUN_ID])
         self.numbers[run_id] = asked.number
         return self.trials[run_id]
+
+    def _next(self) -> optuna.trial.Trial:
+        if not self.waiting:
+            trial = self.open[0]
+            labels = trial.point.labels if trial.point else {}
+            attributes = {RUN_ID: trial.run_id, "command": trial.command}
+            self.study.enqueue_trial(dict(labels), user_attrs=attributes)
+            self.open.popleft()
+            self.waiting += 1
+        return self.study.ask(self.distributions)
 
     def _sampler(self, finished: int) -> optuna.samplers.BaseSampler:
         return optuna.samplers.RandomSampler()  # never asked: a grid is enqueued
@@ -31,13 +44,14 @@ class GridStudy(Study):
     def _reconcile(self, trials: list[FrozenTrial]) -> None:
         self.trials = {trial.run_id: trial for trial in self.plan.trials}
         self.left: deque[str] = deque()  # run ids that a killed controller had asked
+        self.open: deque[Trial] = deque()  # to be enqueued
         self.waiting = 0  # enqueued and not yet asked
         last = {t.user_attrs.get(RUN_ID): t for t in trials}
         for trial in self.plan.trials:
             self._take_up(trial, last.get(trial.run_id))
 
     def _take_up(self, trial: Trial, last: FrozenTrial | None) -> None:
-        """Enqueue the point, unless an earlier controller did and its outcome still stands."""
+        """The point is open, unless an earlier controller asked it and its outcome still stands."""
         if record := self.find(trial.run_id):
             self.done[trial.run_id] = record
         if last and last.state == TrialState.RUNNING:
@@ -48,7 +62,4 @@ class GridStudy(Study):
         elif last and last.state == TrialState.PRUNED and not record and self.ended(trial.run_id):
             self.stopped.add(trial.run_id)
         elif not (last and last.state == TrialState.COMPLETE and record):
-            labels = trial.point.labels if trial.point else {}
-            attributes = {RUN_ID: trial.run_id, "command": trial.command}
-            self.study.enqueue_trial(dict(labels), user_attrs=attributes)
-            self.waiting += 1
+            self.open.append(trial)

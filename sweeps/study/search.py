@@ -11,6 +11,7 @@ from typing import Any, final
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from prune.compose import Bases
 from prune.errors import ConfigError, UsageError
 from sweeps.plan import Trial, trial_of
 from sweeps.search import Search
@@ -57,6 +58,7 @@ class SearchStudy(Study):
 
     def _reconcile(self, trials: list[FrozenTrial]) -> None:
         self.spent = self.repeated = 0
+        self.bases: Bases = {}  # so that Hydra need not compose every point from the start
         self.left: deque[Trial] = deque()  # what a killed controller had asked
         self.twins: dict[str, list[int]] = {}  # run id -> other Optuna trials of the same run
         replaced = {trial.user_attrs.get(REPLACES) for trial in trials}
@@ -109,7 +111,8 @@ class SearchStudy(Study):
     def _trial(self, number: int, values: dict[str, Any]) -> Trial | None:
         """The run of these values; None, and the trial has failed, if there can be none."""
         try:
-            return trial_of(self.plan.space, self.plan.space.at(values), number + 1)
+            point = self.plan.space.at(values)
+            return trial_of(self.plan.space, point, number + 1, bases=self.bases)
         except ConfigError as error:
             self.problems.append(f"{values}: {error.problems[0]}")
             self.study.tell(number, state=TrialState.FAIL)

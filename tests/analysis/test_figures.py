@@ -3,14 +3,19 @@
 import dataclasses
 import random
 import re
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.curves import MANY_FAMILIES, OTHER, Panel, families, panel
-from analysis.figures import INK, colours, figure, render, styles
+from analysis.figures import figure, hollow, render
 from analysis.frame import frame
+from analysis.labels import along, columns, overlap, place, squares
 from analysis.metrics import AXES
+from analysis.style import INK, styles
 from analysis.summary import Summary, summarise
 from prune.records import Record
 from tests.analysis.synthetic import PARTS, record, store
@@ -92,7 +97,7 @@ def test_styles_tell_all_families_apart() -> None:
     names = [str(i) for i in range(MANY_FAMILIES)]
     chosen = styles(names)
     assert len({(s.colour, s.marker) for s in chosen.values()}) == MANY_FAMILIES + 1
-    assert colours(names)["0"] == chosen["0"].colour
+    assert len({chosen[name].colour for name in names}) == MANY_FAMILIES
 
 
 def drawn(one: Panel, names: list[str]) -> str:
@@ -110,6 +115,77 @@ def test_a_drawn_panel_names_its_axes_and_its_curves(usual: Summary) -> None:
 def test_a_collapsed_point_is_said_and_not_dropped_in_silence() -> None:
     found = summary([*store(20), collapsed()])
     assert "1 more below" in drawn(panel(found, AXES["speedup"]), families(found))
+
+
+REFERENCES: list[dict[str, Any]] = [
+    {"name": "Near", "quality": 88.0, "speedup": 2.0, "density": 0.5, "harness": "some GPU"},
+    {"name": "Near", "quality": 86.0, "speedup": 2.4, "density": 0.3, "harness": "some GPU"},
+    {"name": "Blind", "quality": 87.0, "density": 0.4, "harness": "none"},
+    {"name": "Far", "quality": 88.0, "speedup": 40.0, "density": 0.01, "harness": "other GPU"},
+]
+
+
+def test_points_of_other_papers_are_hollow_and_name_their_harness(usual: Summary) -> None:
+    panels = [panel(usual, AXES[x], REFERENCES) for x in ("speedup", "density")]
+    assert panels[0].references["name"].tolist() == ["Near", "Near"] and panels[0].outside == 1
+    assert panels[1].references["name"].tolist() == ["Near", "Near", "Blind", "Far"]
+    assert panels[0].xlim == panel(usual, AXES["speedup"]).xlim  # none made it any wider
+    assert list(hollow(panels)) == ["none", "other GPU", "some GPU"]
+    svg = render(figure(panels, families(usual)), "svg", text_as_text=True).decode()
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert {"elsewhere: some GPU", "elsewhere: none"} <= set(words)
+    assert words.count("Near") == 2  # once in each panel, though there are two of it
+    assert "1 point of other papers lies outside" in words
+
+
+def test_both_panels_have_the_same_quality_axis(usual: Summary) -> None:
+    low = {"name": "Low", "quality": 79.5, "density": 0.4, "harness": "x"}
+    picture = figure([panel(usual, AXES[x], [low]) for x in ("speedup", "density")], [])
+    first, second = picture.axes
+    assert first.get_ylim() == second.get_ylim() and first.get_ylim()[0] < 79.5
+
+
+def test_seeds_are_bars(usual: Summary) -> None:
+    runs = [record(random.Random(n), "structured", 0.5, seed=n % 3) for n in range(3)]
+    found = summary([*store(10), *runs])
+    one = panel(found, AXES["density"])
+    assert one.seeds["seeds"].tolist() == [3] and one.seeds["x"].tolist() == [0.5]
+    (axis,) = figure([one], families(found)).axes
+    assert (
+        len(axis.containers) == 1
+        and not figure([panel(usual, AXES["density"])], []).axes[0].containers
+    )
+
+
+boxes = st.lists(st.tuples(*[st.floats(0, 400)] * 2), min_size=1, max_size=12)
+
+
+@given(boxes)
+def test_labels_never_cover_each_other(points: list[tuple[float, float]]) -> None:
+    sizes = [(40.0, 10.0)] * len(points)
+    taken = squares(np.array(points), 4.0)
+    corners = place(points, sizes, taken, (0.0, 0.0, 400.0, 400.0))
+    placed = [(c[0], c[1], c[0] + 40, c[1] + 10) for c in corners if c]
+    assert placed, "the first has no other in its way"
+    for i, box in enumerate(placed):
+        others = np.array([o for j, o in enumerate(placed) if j != i]).reshape(-1, 4)
+        assert overlap(np.array([box]), others)[0] < 1e-6
+        assert min(box) >= 0 and max(box) <= 400
+
+
+def test_a_label_goes_where_nothing_is() -> None:
+    wall = np.array([[100.0, 0.0, 200.0, 100.0]])  # all that is right of the point
+    (corner,) = place([(95.0, 50.0)], [(30.0, 8.0)], wall, (0.0, 0.0, 200.0, 100.0))
+    assert corner == (60.0, 46.0)
+    line = along(np.array([[0.0, 0.0], [30.0, 40.0]]), 10.0)
+    assert len(line) == 6 and np.hypot(*np.diff(line, axis=0).T) == pytest.approx(10)
+
+
+def test_a_legend_has_as_many_columns_as_fit() -> None:
+    names = ["a" * 30, *"bcdefg"]
+    assert columns(names, 1000) == 7
+    assert columns(names, 37 + 8 + 8) == 3  # the wide one does not make the others wide
+    assert columns(names, 10) == 1
 
 
 def test_each_format_is_what_it_says_and_the_same_twice(usual: Summary) -> None:

@@ -43,6 +43,40 @@ def test_the_latency_is_the_headline_cell_unless_another_is_asked_for() -> None:
     assert cell_of([parse("task=squad")]) is None
 
 
+def timed_by_blocks(run: Record, first: bool = False) -> Record:
+    """The same run, also measured in the block-sparse runtime: three times as fast."""
+    point = run.points[0]
+    cells = [
+        dataclasses.replace(cell, runtime="block_sparse", speedup=3 * cell.speedup)
+        for cell in point.latency
+    ]
+    both = [*cells, *point.latency] if first else [*point.latency, *cells]
+    return dataclasses.replace(run, points=[dataclasses.replace(point, latency=both)])
+
+
+def test_the_block_sparse_runtime_is_a_family_of_its_own() -> None:
+    plain, both = one(), timed_by_blocks(one())
+    table = frame([plain, both, plain])
+    names = ["hybrid 32x32", "hybrid 32x32, block-sparse runtime"]
+    assert table["family"].tolist() == [names[0], *names, names[0]]
+    assert table["runtime"].tolist() == ["eager", "eager", "block_sparse", "eager"]
+    speedup = plain.points[0].latency[0].speedup
+    assert table["speedup"].tolist() == [speedup, speedup, 3 * speedup, speedup]
+    assert table["quality"].nunique() == 1 and table["batch"].tolist() == [32] * 4
+    small = frame([both], cell_of([parse("batch=1")]))
+    assert small["family"].tolist() == names and small["batch"].tolist() == [1, 1]
+    for runtime, name in zip(("eager", "block_sparse"), names, strict=True):
+        found = frame([plain, both], cell_of([parse(f"runtime={runtime}")]))
+        assert set(found["family"]) == {name} and set(found["runtime"]) == {runtime}
+    assert frame([timed_by_blocks(one(), first=True)])["family"].tolist() == names[::-1]
+
+
+def test_a_dense_network_is_dense_in_any_runtime() -> None:
+    dense = timed_by_blocks(one("dense"))
+    assert frame([dense])[["family", "runtime"]].to_numpy().tolist() == [["dense", "eager"]]
+    assert frame([timed_by_blocks(one("dense"), first=True)])["family"].tolist() == ["dense"]
+
+
 def test_each_checkpoint_is_a_row_and_a_run_without_one_is_none() -> None:
     run = one()
     filled = dataclasses.replace(run.points[0], stage="filled")

@@ -1,4 +1,4 @@
-"""The figures of a paper: what they compare; pictures of networks read from their files."""
+"""The figures of a paper: what they compare; pictures of networks by what their runs kept."""
 
 import dataclasses
 import random
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
+from analysis.command import main
 from analysis.drawing import layers_figure, masks_figure
 from analysis.figures import render
 from analysis.frame import frame
+from analysis.masks import GAP, arrange
 from analysis.metrics import AXES
 from analysis.paper import paper_figures
 from analysis.summary import Summary, summarise
-from analysis.weights import patterns
-from prune.errors import MissingInputError
 from prune.records import Record
+from prune.store.masks import write
+from tests.analysis.conftest import Filled
 from tests.analysis.synthetic import record, store
 
 
@@ -60,40 +60,56 @@ def test_a_store_with_one_family_has_no_such_figure() -> None:
     assert paper_figures(summary(*store(6, families=("structured",)))) == {}
 
 
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_pattern_of_a_matrix_is_read_from_its_file(tmp_path: Path, kind: torch.dtype) -> None:
-    torch.manual_seed(0)
-    weight = torch.randn(70, 64) * (torch.rand(70, 64) < 0.4)
-    weight[:32, 32:] = -0.0
-    tensors = {
-        "bert.encoder.layer.3.attention.self.query.weight": weight.to(kind),
-        "bert.encoder.layer.3.attention.self.query.bias": torch.ones(70),
-        "bert.embeddings.word_embeddings.weight": torch.ones(64, 64),
-    }
-    save_file(tensors, tmp_path / "model.safetensors")
-    found = patterns(tmp_path / "model.safetensors")
-    assert set(found) == {3} and set(found[3]) == {"attention.self.query"}
-    shares = found[3]["attention.self.query"]
-    assert shares.shape == (3, 2) and shares[0, 1] == 0
-    live = weight.to(kind) != 0
-    for row in range(3):
-        for column in range(2):
-            square = live[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
-            assert shares[row, column] == pytest.approx(square.float().mean().item())
+def test_the_masks_of_a_network_lie_side_by_side() -> None:
+    def mask(rows: int, columns: int) -> Any:
+        return np.full((rows, columns), 255, dtype=np.uint8)
+
+    names = [f"bert.encoder.layer.{i}." for i in range(2)]
+    masks = {f"{n}attention.self.query": mask(4, 4) for n in names}
+    masks |= {f"{n}intermediate.dense": mask(12, 4) for n in names}
+    masks[f"{names[1]}output.dense"] = mask(4, 12)
+    masks[f"{names[0]}attention.self.query"][0, 1] = 0
+    found = arrange(masks)
+    assert found.image.shape == (4 + GAP + 4, 4 + GAP + 12 + GAP + 12)
+    assert found.image[0, 1] == 0 and found.image[0, 0] == 1
+    assert np.isnan(found.image[4]).all() and np.isnan(found.image[0, -1])  # layer 0 has no output
+    assert [t for _, t in found.columns] == ["query", "FFN in, on its side", "FFN out"]
+    assert [t for _, t in found.rows] == ["layer 0", "layer 1"]
+    assert (7, 0, 12, 4) in found.frames and len(found.frames) == 5
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 100, b'\x05\0\0\0\0\0\0\0{"a"', b"\xff" * 64])
-def test_a_file_that_is_no_network_is_one_line(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(MissingInputError, match="cannot read the weights"):
-        patterns(tmp_path / "model.safetensors")
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (["encoder.block.0.a", "decoder.block.0.a"], ["encoder 0", "decoder 0"]),
+        (["model.encoder.layers.1.fc1", "model.decoder.layers.1.fc1"], ["encoder 1", "decoder 1"]),
+        (["hidden", "last"], ["layer"]),
+    ],
+)
+def test_networks_of_other_shapes_have_their_rows(names: list[str], rows: list[str]) -> None:
+    found = arrange({name: np.zeros((2, 2), dtype=np.uint8) for name in names})
+    assert [title for _, title in found.rows] == rows
+
+
+def test_the_best_of_each_family_has_a_picture(filled: Filled, tmp_path: Path) -> None:
+    runs = store(12, families=("block 8x8", "hybrid 32x32"))
+    root = filled(runs)
+    for run in runs:
+        masks = {"bert.encoder.layer.0.attention.self.query": np.ones((4, 4), dtype=np.uint8)}
+        write(root / run.group / run.run_id, masks)
+    assert main(["--pareto", "--out", str(tmp_path)]) == 0
+    drawn = {path.name.split("_")[2] for path in tmp_path.glob("masks_squad_*.png")}
+    front = summary(*runs).front.drop_duplicates("family")
+    assert drawn == {f"{run}.png" for run in front["run_id"]} and len(drawn) == 2
 
 
 def test_pictures_of_networks_are_drawn() -> None:
     rows = [("88.0 at 2.00x", [4, 2, 0], [100, 50, 0]), ("80.0 at 3.00x", [1], [])]
     svg = render(layers_figure(rows), "svg", text_as_text=True).decode()
     assert "Heads left" in svg and "88.0 at 2.00x" in svg and ">100<" in svg
-    share = np.ones((2, 3), dtype=np.float32)
-    layers = {0: {"attention.self.query": share, "output.dense": share[:0, :0]}, 1: {}}
-    svg = render(masks_figure("one run", layers), "svg", text_as_text=True).decode()
-    assert "layer 1" in svg and "none left" in svg and ">query<" in svg
+    wide = [("x", [12] * 90, [3072] * 90)]
+    svg = render(layers_figure(wide), "svg", text_as_text=True).decode()
+    assert ">3072<" not in svg and ">2000<" in svg  # a bar tells the shades instead
+    masks = {f"layer.{i}.query": np.ones((2, 3), dtype=np.uint8) for i in range(2)}
+    svg = render(masks_figure("one run", arrange(masks)), "svg", text_as_text=True).decode()
+    assert "layer 1" in svg and ">query<" in svg and ">one run<" in svg

@@ -120,6 +120,17 @@ def test_points_that_cannot_be_compared_are_named() -> None:
     assert math.isnan(found.volume)
 
 
+def test_the_block_sparse_runtime_can_be_compared_and_may_be_the_front() -> None:
+    plain = run(88.0, 1.5)
+    point = plain.points[0]
+    cells = [dataclasses.replace(c, runtime="block_sparse", speedup=2.0) for c in point.latency]
+    both = dataclasses.replace(point, latency=[*point.latency, *cells])
+    found = summary(dataclasses.replace(plain, points=[both]), dense())
+    assert found.front["family"].tolist() == ["hybrid 32x32, block-sparse runtime"]
+    assert not any("latency was measured" in note for note in found.notes)
+    assert found.pruned == 2
+
+
 def test_the_hypervolume_is_that_of_the_front_beyond_its_corner() -> None:
     found = summary(dense(), *store(40)[1:])
     x = found.front["speedup"].to_numpy()

@@ -45,15 +45,19 @@ def problem(
     bias: bool = True,
     gap: int = 0,
     seed: int = 0,
+    across: bool = False,
 ) -> Problem:
-    """gap: unused features between the rows of x and of grad, which hold NaN."""
+    """gap: unused features between the rows of x and of grad, which hold NaN. across: these are
+    stored feature by feature.
+    """
     torch.manual_seed(seed)
     layout = Layout.of(PATTERNS[pattern](*grid))
+    stored = laid_across if across else spaced
     return Problem(
-        x=spaced(torch.randn(tokens, grid[1] * size[1]).to(dtype), gap),
+        x=stored(torch.randn(tokens, grid[1] * size[1]).to(dtype), gap),
         values=torch.randn(layout.live, size[1], size[0]).to(dtype),
         bias=torch.randn(grid[0] * size[0]).to(dtype) if bias else None,
-        grad=spaced(torch.randn(tokens, grid[0] * size[0]).to(dtype), gap),
+        grad=stored(torch.randn(tokens, grid[0] * size[0]).to(dtype), gap),
         layout=layout,
     )
 
@@ -63,6 +67,11 @@ def spaced(x: Tensor, gap: int) -> Tensor:
     wide = torch.full((len(x), x.shape[1] + gap), torch.nan, dtype=x.dtype)
     wide[:, : x.shape[1]] = x
     return wide[:, : x.shape[1]]
+
+
+def laid_across(x: Tensor, gap: int) -> Tensor:
+    """The same numbers, with `gap` NaN between the columns, which lie each in one piece."""
+    return spaced(x.T, gap).T
 
 
 def results(backend: Backend, given: Problem) -> dict[str, Tensor]:

@@ -67,6 +67,19 @@ def test_the_plan_says_what_stays_dense_and_why(net: Net) -> None:
     assert not forced["full"].dense
 
 
+def test_each_layer_gets_the_blocks_that_suit_it(net: Net) -> None:
+    net.first, net.second = (
+        sparsified(nn.Linear(64, 128), 0.2, 32),
+        sparsified(nn.Linear(128, 64), 0.2),
+    )
+    net.again = net.second
+    found = {choice.names[0]: choice for choice in plan(net)}
+    assert found["first"].block == (32, 32) and found["second"].block == (16, 16)
+    assert found["odd"].block is None and "blocks of 16 do not divide 33x32" in found["odd"].dense
+    sparse = convert(net)
+    assert sparse.first.block == (32, 32) and sparse.second.block == (16, 16)
+
+
 def test_a_pattern_is_matched_as_a_whole(net: Net) -> None:
     found = plan(net, r"first|again", block=(16, 16))
     assert [choice.names[0] for choice in found] == ["first", "second"]

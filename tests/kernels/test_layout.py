@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prune.errors import KernelError
 from prune.kernels.layout import Layout, to_values, to_weight
-from prune.kernels.pattern import pattern_of, random_pattern
+from prune.kernels.pattern import live_blocks, pattern_of, random_pattern, suiting
 from tests.kernels.blocks import PATTERNS
 
 patterns = st.tuples(
@@ -69,6 +69,31 @@ def test_patterns_are_found_given_or_drawn() -> None:
     fine = pattern_of(weight, (16, 16))
     assert fine.shape == (6, 4) and int(fine.sum()) == 4 * int(pattern.sum())
     assert int(random_pattern((10, 10), 0.37).sum()) == 37
+
+
+@given(
+    st.sampled_from([(16, 16), (32, 16), (16, 64), (32, 32), (64, 64)]),
+    st.floats(0, 1),
+    st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_suiting_blocks_hold_about_as_few_weights_as_those_it_was_cut_in(
+    size: tuple[int, int], density: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    grid = 256 // size[0], 192 // size[1]
+    cut = random_pattern(grid, density).repeat_interleave(size[0], 0).repeat_interleave(size[1], 1)
+    found = suiting(cut.float())
+    assert found is not None and found[0] * found[1] >= 256
+    held = int(live_blocks(cut, found).sum()) * found[0] * found[1]
+    assert int(cut.sum()) <= held <= 1.02 * int(cut.sum())
+    if 0.2 < density < 0.8:  # larger ones would hold more
+        assert found[0] * found[1] >= size[0] * size[1]
+
+
+def test_nothing_suits_what_16_does_not_divide() -> None:
+    assert suiting(torch.ones(389, 768)) is None
+    assert suiting(torch.ones(48, 96)) == (16, 32)
 
 
 @pytest.mark.parametrize(

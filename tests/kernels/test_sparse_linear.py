@@ -2,6 +2,7 @@
 
 import copy
 import io
+import shutil
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from prune.errors import KernelError
 from prune.kernels import BlockSparseLinear, backends
+from prune.kernels.layout import to_values
 
 CPU = [name for name in ("reference", "rows", "llvm") if backends.installed(name)]
 MASK = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 1], [1, 0, 0]]) > 0
@@ -70,6 +72,37 @@ def test_inputs_may_lie_anyhow() -> None:
         torch.testing.assert_close(ours(x), dense(x))
 
 
+@pytest.mark.parametrize("backend", ["auto", *CPU])
+def test_gradients_may_lie_anyhow(backend: str) -> None:
+    ours, dense = pair(backend)
+    x = torch.randn(96, 7).T.requires_grad_()
+    for toward in (
+        torch.ones(()).expand(7, 128),  # what .sum() gives
+        torch.randn(128, 7).T,
+        torch.randn(7, 256)[:, ::2],
+        torch.randn(1, 128).expand(7, 128),
+    ):
+        found = torch.autograd.grad(ours(x), [x, ours.values, ours.bias], toward)
+        right = torch.autograd.grad(dense(x), [x, dense.weight, dense.bias], toward)
+        torch.testing.assert_close(found[0], right[0])
+        torch.testing.assert_close(found[1], to_values(right[1], ours.layout))
+        torch.testing.assert_close(found[2], right[2])
+
+
+@pytest.mark.parametrize("backend", ["auto", *CPU])
+def test_a_layer_without_blocks_is_its_bias(backend: str) -> None:
+    layer = BlockSparseLinear(64, 96, density=0.0, backend=backend)
+    x = torch.randn(3, 5, 64, requires_grad=True)
+    y = layer(x)
+    assert torch.equal(y, layer.bias.expand(3, 5, 96)) and layer.density == 0
+    y.square().sum().backward()
+    assert x.grad is not None and not x.grad.any()
+    assert layer.values.grad is not None and layer.values.grad.shape == (0, 32, 32)
+    assert torch.equal(
+        BlockSparseLinear.from_linear(layer.to_linear(), (32, 32)).weight, layer.weight
+    )
+
+
 @pytest.mark.parametrize("backend", ["reference", "rows"])
 def test_gradcheck(backend: str) -> None:
     torch.manual_seed(0)
@@ -116,6 +149,20 @@ def test_frozen_parameters_stay_frozen() -> None:
     dense = nn.Linear(64, 64).requires_grad_(False)
     ours = BlockSparseLinear.from_linear(dense, (32, 32))
     assert not any(p.requires_grad for p in [*ours.parameters(), *ours.to_linear().parameters()])
+
+
+def test_few_tokens_are_multiplied_densely_and_many_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Calling a kernel costs some: with a token or two more than it saves."""
+    monkeypatch.setitem(backends.FEW, "cpu", 10 * 64 * 96)
+    layer = BlockSparseLinear(64, 96, density=0.2)
+    right = layer.to_linear()
+    with torch.no_grad():
+        for tokens, kept in ((10, False), (9, True)):
+            x = torch.randn(tokens, 64)
+            torch.testing.assert_close(layer(x), right(x))
+            assert (layer._kept is not None) == kept
 
 
 def test_above_the_tie_a_dense_matrix_is_kept_until_the_weights_change() -> None:
@@ -178,11 +225,10 @@ def test_a_spoilt_state_dict_is_refused(change: str) -> None:
 @pytest.mark.parametrize("density", [0.05, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("side", [16, 32, 64])
 def test_memory_law(side: int, density: float, dtype: torch.dtype) -> None:
-    """P9: all that a layer holds is at most 1.05 x its density of the dense weight and bias."""
-    layer = BlockSparseLinear(768, 768, density, (side, side), dtype=dtype)
-    held = sum(t.numel() * t.element_size() for t in (layer.values, layer.index))
-    dense = 768 * 768 * layer.values.element_size()
-    assert held <= 1.05 * layer.density * dense + 4 * (2 * 768 / side + 2)
+    """P9: all that a layer holds of its matrix is at most 1.05 x its density of the dense one."""
+    layer = BlockSparseLinear(768, 768, density, (side, side), bias=False, dtype=dtype)
+    held = sum(t.numel() * t.element_size() for t in layer.state_dict().values())
+    assert held <= 1.05 * layer.density * 768 * 768 * dtype.itemsize
 
 
 # --- where torch takes it ---------------------------------------------------------------------
@@ -199,6 +245,22 @@ def test_compile_has_no_graph_break(backend: str) -> None:
         found = torch.autograd.grad(compiled(x), [x, ours.values], toward)
         right = torch.autograd.grad(ours(x), [x, ours.values], toward)
         torch.testing.assert_close(found, right)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_for_real_beside_other_layers() -> None:
+    ours, dense = pair()
+    both = [nn.Sequential(layer, nn.GELU(), nn.LayerNorm(128)) for layer in (ours, dense)]
+    compiled = torch.compile(both[0], fullgraph=True)
+    x = inputs(50)
+    torch.testing.assert_close(compiled(x), both[1](x))
+    toward = torch.randn(50, 128)
+    compiled(x).backward(toward)
+    right = torch.autograd.grad(both[1](x), dense.weight, toward)[0]
+    expected = to_values(right, ours.layout)
+    torch.testing.assert_close(ours.values.grad, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_operators_are_what_they_say() -> None:

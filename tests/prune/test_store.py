@@ -30,6 +30,7 @@ from prune.errors import Stopped, StoreError
 from prune.records import Latency, Record
 from prune.store import Store
 from prune.store.files import write_atomic
+from prune.store.lock import forget
 
 
 @pytest.fixture
@@ -304,6 +305,10 @@ def test_a_run_on_another_machine_is_believed_to_live(
     assert store.find(path.name).status == "running"
     with pytest.raises(StoreError, match=r"pid 7 on elsewhere .*delete .*lock"):
         store.remove(path.name)
+    forget(path, "elsewhere", 8)  # another one
+    assert store.find(path.name).status == "running"
+    forget(path, "elsewhere", 7)
+    assert store.find(path.name).status == "interrupted"
 
 
 def _finish(barrier: object, root: Path, seed: int) -> None:

@@ -1,6 +1,7 @@
 """Runtimes give the logits of the model they run; what they read is as long as was asked."""
 
 import dataclasses
+import re
 import shutil
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 from prune import choices
-from prune.errors import ConfigError
+from prune.errors import ConfigError, KernelError
+from prune.kernels import BlockSparseLinear, backends
 from prune.speed import memory, runtimes
 from prune.speed.measure import pair, threads
 from prune.speed.runtimes import FROM_MODEL, Eager, Runtime
@@ -133,3 +135,65 @@ def test_threads_are_given_back() -> None:
     with threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def blocked(density: float = 0.4) -> Any:
+    """Blocks of 16x16 of the encoder's layers cleared at random."""
+    pytest.importorskip("llvmlite", reason="other backends leave layers of this density dense")
+    model = tiny.bert()
+    for module in model.bert.encoder.modules():
+        if isinstance(module, torch.nn.Linear):
+            rows, columns = module.out_features // 16, module.in_features // 16
+            keep = torch.rand(rows, columns) < density
+            mask = keep.repeat_interleave(16, 0).repeat_interleave(16, 1)
+            module.weight.data *= mask
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_block_sparse_gives_the_models_logits_by_its_blocks_alone(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "FEW", {})  # or so small a network is multiplied densely
+    monkeypatch.setattr(backends, "_multiplies_bf16", lambda: False)
+    model = blocked()
+    before = [p.clone() for p in model.parameters()]
+    sparse = FROM_MODEL["block_sparse"](model, dtype)
+    kinds = {type(module).__name__ for module in sparse.sparse.model.modules()}
+    assert "BlockSparseLinear" in kinds and sparse.dtype == dtype
+    close = {"fp32": 1e-5, "bf16": 0.3}[dtype]
+    assert torch.allclose(logits(sparse), logits(Eager(model, dtype)), atol=close)
+    sparse.check(tiny.batch())
+    assert re.match(r"1[123] of 13 linear layers by their blocks, which are 0\.\d", sparse.note)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_block_sparse_is_eager_where_nothing_is_zero() -> None:
+    runtime = FROM_MODEL["block_sparse"](tiny.bert(), None)
+    assert runtime.note == "0 of 13 linear layers by their blocks: " + (
+        "a dense product is as fast, so this is eager"
+    )
+    assert torch.equal(logits(runtime), logits(Eager(tiny.bert())))
+
+
+def test_other_outputs_are_found_before_anything_is_timed() -> None:
+    model = blocked()
+    spoilt = FROM_MODEL["block_sparse"](model, None)
+    layers = [m for m in spoilt.sparse.model.modules() if isinstance(m, BlockSparseLinear)]
+    with torch.no_grad():
+        max(layers, key=lambda layer: layer.density).values[0] += 0.1
+    with pytest.raises(KernelError, match=r"another .*_logits than eager"):
+        pair(Eager(model), spoilt, model, Workload(2, 9))
+
+
+@pytest.mark.parametrize("name", ["t5", "bart lm"])
+def test_a_network_that_writes_text_runs_by_its_blocks(name: str) -> None:
+    model = networks.NETWORKS[name]()
+    for path, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "layer" in path:
+            module.weight.data[:, :16] = 0
+    runtime = FROM_MODEL["block_sparse"](model, None)
+    assert not runtime.note.startswith("0 of")
+    work = Workload(2, 9)
+    work.check([runtime], model)
+    runtime.once(work.batches(model, 0)[0])

@@ -59,8 +59,9 @@ class World:
         """A run that no sweep started."""
         return self._start("child.py", *overrides)
 
-    def _start(self, script: str, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
+    def environment(self) -> dict[str, str]:
+        """What a sweep and its children see."""
+        return {
             "PYTHONPATH": str(ROOT),
             "PRUNE_RUNS": str(self.runs),
             "OMP_NUM_THREADS": "1",
@@ -69,6 +70,8 @@ class World:
             "CHILD_PLAN": str(self.plan),
             "CHILD_GATE": str(self.gate),
         }
+
+    def _start(self, script: str, *arguments: str) -> subprocess.Popen[bytes]:
         out, err = (self.folder / f"{name}{len(self.processes)}" for name in ("out", "err"))
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
@@ -76,7 +79,7 @@ class World:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env=environment,
+                env=os.environ | self.environment(),
                 cwd=self.folder,
             )
         self.processes.append(process)

@@ -6,14 +6,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
-from sweeps.executors import Ended, Job, local
+from sweeps.executors import Ended, Job, Where, local
 from sweeps.executors.local import LocalExecutor, cores, environment
 from sweeps.executors.slots import Device
 
 ANY = Job("", (), Path(), memory_mb=0.0)
+ELSEWHERE = Where("another machine", 1)
 
 SPAWN = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print('up', flush=True);"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -115,7 +117,8 @@ def test_what_was_adopted_fills_a_slot_until_it_is_gone(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     alive = True
-    assert [executor.adopt(name, 0, lambda: alive, tmp_path / name) for name in "ab"] == [0, 1]
+    for slot, name in enumerate("ab"):
+        assert executor.adopt(name, ELSEWHERE, lambda: alive, tmp_path / name) == slot
     assert not executor.fits(ANY) and not executor.poll()
     alive = False
     assert [str(ended) for ended in executor.poll()] == ["ended without a result"] * 2
@@ -149,7 +152,7 @@ def test_a_job_sees_its_device_and_the_next_controller_knows_it(tmp_path: Path) 
     assert (tmp_path / "a.log").read_text() == "GPU-a\n"
     assert (tmp_path / "b.log").read_text() == "GPU-b\n"
     resumed = LocalExecutor(8, program=program, devices=devices)
-    resumed.adopt("b", 0, lambda: True, tmp_path / "b.log")
+    resumed.adopt("b", ELSEWHERE, lambda: True, tmp_path / "b.log")
     assert [resumed.slots.free_mb(device) for device in devices] == [950, 0]
 
 
@@ -157,7 +160,8 @@ def test_cancel_leaves_alone_what_no_controller_started(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as foreign:  # in our session, as in someone's shell
-        executor.adopt("a", foreign.pid, lambda: foreign.poll() is None, tmp_path / "log")
+        where = Where(gethostname(), foreign.pid)
+        executor.adopt("a", where, lambda: foreign.poll() is None, tmp_path / "log")
         executor.cancel()
         assert foreign.poll() is None
         foreign.kill()

@@ -1,7 +1,9 @@
 """Runs as Slurm jobs: submitit's local mode for real, and a stand-in for Slurm's four commands."""
 
 import os
+import shlex
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,9 +11,14 @@ import pytest
 from conftest import ALONE, World, until
 
 from prune.errors import ConfigError, UsageError
+from prune.store import Store
+from sweeps.attempts import Attempts
+from sweeps.controller import Controller
 from sweeps.executors import Ended, Executor, Job
+from sweeps.executors.remote import where
 from sweeps.launcher import LAUNCHERS, Launcher, launcher
 from sweeps.plan import Plan
+from sweeps.progress import Quiet
 from sweeps.space import changed, parse
 
 pytest.importorskip("submitit", reason="needs submitit: pip install 'prune[slurm]'")
@@ -43,6 +50,9 @@ echo "$@" >> $STUB/cancelled; kill -TERM -- "-$1"
 """
 
 
+ELSEWHERE = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"')
+
+
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with Slurm's commands in it, in the path of every process."""
@@ -63,7 +73,7 @@ def wait(executor: Executor) -> Ended:
 def test_what_is_asked_of_slurm() -> None:
     file = {"space": {"seed": "1,2"}, "launcher": "slurm", "slurm": {"partition": "cpu"}}
     space = parse("test", file)
-    assert space.launcher == Launcher("slurm", {"partition": "cpu"})
+    assert space.launcher == Launcher("slurm", {"slurm": {"partition": "cpu"}})
     asked = changed(space, ["slurm.partition=gpu", "slurm.gpus_per_node=1", "seed=3"])
     assert asked.launcher.options == {"partition": "gpu", "gpus_per_node": 1}
     assert asked.fixed == ["seed=3"]
@@ -132,8 +142,30 @@ def test_a_job_whose_machine_is_lost_ends_without_a_result(slurm: Path, tmp_path
     until(lambda: log.exists() and "up" in log.read_text())
     os.killpg(int(log.with_suffix(".job").read_text()), signal.SIGKILL)
     job = executor.placed[0].job
-    until(lambda: job.done(force_check=True))  # otherwise Slurm is asked once a minute
+    assert job
+    until(lambda: job.over(surely=True))  # otherwise Slurm is asked once a minute
     assert str(wait(executor)) == "ended without a result"
+
+
+def test_a_run_that_is_killed_on_another_machine_leaves_no_lock_behind(
+    world: World, grid: Plan, slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if subprocess.run([*ELSEWHERE[:2], "true"], capture_output=True).returncode:
+        pytest.skip("needs to give a process another host name: only root may")
+    (slurm / "srun").write_text(SRUN.replace("exec", f"exec {shlex.join(ELSEWHERE)}"))
+    mounts = tmp_path / "mounts"  # on a network file system nobody can know that a lock is free
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/toy {world.runs}/toy nfs4 rw 0 0\n")
+    monkeypatch.setattr("prune.store.files.MOUNTS", mounts)
+    for name, value in world.environment().items():
+        monkeypatch.setenv(name, value)
+    (world.plan / grid.trials[0].run_id).write_text("kill")
+    program = [sys.executable, str(Path(__file__).with_name("child.py"))]
+    executor = SlurmExecutor(3, 1, tmp_path / "jobs", {}, program)
+    outcome = Controller(grid, Store(), executor, Quiet(), Attempts()).run()
+    assert len(outcome.done) == 3 and outcome.retried == 1
+    there = where(world.runs / "toy" / "logs" / f"{grid.trials[0].run_id}.log")
+    assert there and there.host == "elsewhere"
+    assert sorted(world.tries().values()) == [1, 1, 2]
 
 
 @pytest.mark.parametrize("options", [("slurm.cluster=local",), ()], ids=["local", "stub"])

@@ -74,7 +74,17 @@ def test_what_a_killed_controller_left_open_is_asked_first_and_can_be_told(
     assert [study.ask(), study.ask()] == left
     assert left[1]
     study.tell(left[1], record_of(left[1].config))
+    assert len(list(asked(study))) == len(grid.trials) - 2
     assert len(states(study)) == len(grid.trials)  # no trial was added
+
+
+def test_what_was_enqueued_and_not_asked_is_asked_once(url: str, grid: Plan) -> None:
+    killed, last = opened(url, grid), grid.trials[-1]
+    assert last.point
+    attributes = {"run_id": last.run_id, "command": last.command}
+    killed.study.enqueue_trial(dict(last.point.labels), user_attrs=attributes)
+    found = list(asked(opened(url, grid)))
+    assert found[0] == last and found[1:] == grid.trials[:-1]
 
 
 def test_a_run_that_was_removed_is_asked_again(url: str, grid: Plan) -> None:

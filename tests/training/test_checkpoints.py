@@ -11,9 +11,11 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 import prune
+from prune.config import ShrinkConfig
 from prune.errors import ConfigError, StoreError, TrainingError
 from prune.masks.algorithms import L0
 from prune.masks.geometry import Rows
+from prune.narrowing import Narrowing
 from prune.training import checkpoints as module
 from prune.training.checkpoints import Checkpoint, Checkpoints
 from prune.training.resumable import RunTrainer
@@ -32,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
     "bf16": {"bf16": True},
     "noisy": {},
     "swapped": {},
+    "narrowed": {},
 }
 
 
@@ -87,6 +90,9 @@ def trainer(folder: Path, case: str = "plain", interval: float = 1e9, **extra: A
     )
     swaps = install(model, case == "swapped", case == "swapped")
     made.add_callback(Anneal(swaps, 0.5))
+    if case == "narrowed":
+        made.reshaping = Narrowing(made, model, ShrinkConfig(patience=0.1), lambda _: None)
+        made.add_callback(made.reshaping)
     return made
 
 
@@ -110,7 +116,7 @@ def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_interrupted_and_continued_is_the_straight_training(straight: Any, tmp_path: Path) -> None:
     case, whole, losses = straight
-    for at in (1, 4, 6) if case == "grouped" else (6,):  # 4: the end of an epoch
+    for at in {"grouped": (1, 4, 6), "narrowed": (6, 10)}.get(case, (6,)):  # 4: an epoch's end
         folder = tmp_path / str(at)
         first, seen = trainer(folder, case), Losses()
         first.add_callback(seen)
@@ -124,6 +130,12 @@ def test_interrupted_and_continued_is_the_straight_training(straight: Any, tmp_p
         again.go_on(found)
         same(again, whole)
         assert seen.seen == losses  # the log, too
+
+
+def test_the_narrowed_training_ends_narrow(straight: Any) -> None:
+    case, whole, _ = straight
+    narrow = whole.model.num_parameters() < tiny.bert().num_parameters()
+    assert narrow == (case == "narrowed")
 
 
 def test_what_is_finished_is_taken_and_not_trained_again(straight: Any, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from prune.kernels.layout import Layout
 from prune.kernels.llvm import call, product_ir, sampled_ir, turn_ir
 from prune.kernels.llvm.call import Lists
 from prune.kernels.llvm.machine import Machine, host
-from prune.kernels.llvm.spec import Spec
+
+SHORT = 40  # tokens that the sampled product copies at a time: they should stay in the caches
 
 
 def product(
@@ -23,7 +24,7 @@ def product(
     machine: Machine | None = None,
 ) -> Tensor:
     """y = x W' + b. x: (tokens, in) -> (tokens, out)."""
-    return _product(x, values, bias, _by_rows(layout), machine or host())
+    return _product(x, values, bias, call.by_rows(layout), machine or host())
 
 
 def transposed(
@@ -32,7 +33,7 @@ def transposed(
     """dL/dx = dL/dy W. grad: (tokens, out) -> (tokens, in)."""
     machine = machine or host()
     turned = _turned(values, machine)
-    return _product(grad, turned, None, _by_columns(layout), machine)
+    return _product(grad, turned, None, call.by_columns(layout), machine)
 
 
 def _turned(values: Tensor, machine: Machine) -> Tensor:
@@ -42,7 +43,7 @@ def _turned(values: Tensor, machine: Machine) -> Tensor:
     call.on_cpu(values)
     values = values.contiguous()
     turned = call.empty(live, size, depth, dtype=values.dtype)
-    code = call.kernel(turn_ir, Spec(depth, size, values.dtype == torch.bfloat16, machine))
+    code = call.kernel(turn_ir, depth, size, values.dtype == torch.bfloat16, machine)
     places = {"source": values.data_ptr(), "target": turned.data_ptr()}
     code(call.threads(), **places, blocks=live)
     return turned
@@ -60,26 +61,30 @@ def sampled(
     call.supported(x.dtype, size)
     call.matrix("x", x, width * layout.columns, x.dtype)
     call.matrix("grad", grad, height * layout.rows, x.dtype)
-    if len(x) != len(grad):
-        raise KernelError(f"{len(x)} inputs, {len(grad)} gradients: the tokens are not the same")
-    spec = Spec(width, height, x.dtype == torch.bfloat16, machine or host())
-    code, lists = call.kernel(sampled_ir, spec), _by_rows(layout)
-    code.check(lists, layout.live)
-    out = call.empty(layout.live, width, height, dtype=torch.float32)
-    if not out.numel() or not len(x):
+    tokens, live = x.shape[0], layout.live
+    if tokens != grad.shape[0]:
+        raise KernelError(
+            f"{tokens} inputs, {grad.shape[0]} gradients: the tokens are not the same"
+        )
+    bf16 = x.dtype == torch.bfloat16
+    code = call.kernel(sampled_ir, width, height, bf16, machine or host())
+    lists = call.by_rows(layout)
+    code.check(lists, live)
+    out = call.empty(live, width, height, dtype=torch.float32)
+    if not live or not tokens:
         return out.zero_().to(x.dtype)
     x, grad = call.dense_rows(x), call.dense_rows(grad)
-    threads = min(call.threads(), layout.live)
-    chunk = min(call.CHUNK, len(x) + len(x) % 2)
-    stride = call.padded((x.shape[1] + grad.shape[1]) * chunk * spec.panel_item)
+    threads = min(call.threads(), live)
+    chunk = min(SHORT, tokens + tokens % 2)
+    stride = call.padded((x.shape[1] + grad.shape[1]) * chunk * code.spec.panel_item)
     code(
         threads,
         **call.place("x", x),
         **call.place("grad", grad),
-        **_places(lists),
-        tokens=len(x),
+        **lists._asdict(),
+        tokens=tokens,
         out=out.data_ptr(),
-        blocks=layout.live,
+        blocks=live,
         scratch=call.scratch(threads * stride).data_ptr(),
         scratch_stride=stride,
         chunk=chunk,
@@ -92,54 +97,37 @@ def _product(
 ) -> Tensor:
     """x (tokens, others * depth), values (live, depth, size) -> (tokens, lists * size)."""
     live, depth, size = values.shape
-    width = (len(lists.start) - 1) * size
-    call.supported(values.dtype, (depth, size))
+    tokens, width, dtype = x.shape[0], lists.lists * size, values.dtype
+    call.supported(dtype, (depth, size))
     call.on_cpu(values)
-    call.matrix("x", x, (len(lists.other_start) - 1) * depth, values.dtype)
+    call.matrix("x", x, lists.others * depth, dtype)
     if bias is not None:
-        call.matrix("bias", bias[None], width, values.dtype)
+        call.matrix("bias", bias[None], width, dtype)
         bias = bias.contiguous()
-    spec = Spec(depth, size, x.dtype == torch.bfloat16, machine)
-    code = call.kernel(product_ir, spec)
+    code = call.kernel(product_ir, depth, size, dtype == torch.bfloat16, machine)
     code.check(lists, live)
-    y = call.empty(len(x), width, dtype=x.dtype)
-    if not y.numel():
+    y = call.empty(tokens, width, dtype=dtype)
+    if not tokens:
         return y
     x, values = call.dense_rows(x), values.contiguous()
     threads = call.threads()
-    chunk, chunks = call.chunks(len(x), threads, product_ir.tiles(spec)[0])
-    stride = call.padded(x.shape[1] * chunk * spec.panel_item)
+    spec = code.spec
+    chunk, chunks = call.chunks(tokens, threads, spec.tile)
+    sums_at = call.padded(x.shape[1] * chunk * spec.panel_item)
+    stride = sums_at + call.padded(chunk * spec.abreast * spec.lanes * 4)
     code(
         threads,
         **call.place("x", x),
         **call.place("y", y),
-        **_places(lists),
-        tokens=len(x),
+        **lists._asdict(),
+        tokens=tokens,
         bias=bias.data_ptr() if bias is not None else 0,
         values=values.data_ptr(),
-        order=lists.order.data_ptr() if lists.order is not None else 0,
         scratch=call.scratch(threads * stride).data_ptr(),
         scratch_stride=stride,
         chunk=chunk,
         chunks=chunks,
-        groups=min(len(lists.start) - 1, -(-threads // chunks)),
+        sums_at=sums_at,
+        groups=min(lists.lists, -(-threads // chunks)),
     )
     return y
-
-
-def _by_rows(layout: Layout) -> Lists:
-    return Lists(layout.row_start, layout.column_of, None, layout.column_start)
-
-
-def _by_columns(layout: Layout) -> Lists:
-    return Lists(layout.column_start, layout.row_of, layout.order, layout.row_start)
-
-
-def _places(lists: Lists) -> dict[str, int]:
-    return {
-        "start": lists.start.data_ptr(),
-        "lists": len(lists.start) - 1,
-        "other": lists.other.data_ptr(),
-        "others": len(lists.other_start) - 1,
-        "other_start": lists.other_start.data_ptr(),
-    }

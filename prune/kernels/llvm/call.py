@@ -11,22 +11,51 @@ import torch
 from torch import Tensor
 
 from prune.errors import KernelError
-from prune.kernels.llvm.machine import compiled, openmp
+from prune.kernels.layout import Layout
+from prune.kernels.llvm.machine import Machine, compiled, openmp
 from prune.kernels.llvm.spec import Spec
 
-CHUNK = 96  # tokens copied at a time, about: their inputs should stay in the second-level cache
+CHUNK = 96  # tokens copied at a time, about
 DTYPES = (torch.float32, torch.bfloat16)
 UNITS = 16  # blocks are multiples of this
+ASTRAY = "the block index points outside of the matrix: make the layer again"
 _kept = threading.local()
 
 
 class Lists(NamedTuple):
-    """Which blocks each block row has (or each column, for the transposed product)."""
+    """Which blocks each block row has (or each column, for the transposed product): addresses."""
 
-    start: Tensor  # (lists + 1,)
-    other: Tensor  # (live,) block columns
-    order: Tensor | None  # (live,) where each block lies; None: as they are listed
-    other_start: Tensor  # (others + 1,) of the lists the other way round: what nobody reads
+    start: int  # (lists + 1,)
+    lists: int
+    other: int  # (live,) block columns
+    others: int
+    order: int  # (live,) where each block lies; 0: as they are listed
+    other_start: int  # (others + 1,) of the lists the other way round: what nobody reads
+    live: int
+
+
+def by_rows(layout: Layout) -> Lists:
+    base, rows, columns, live = _index(layout)
+    other = base + 4 * (rows + 1)
+    return Lists(base, rows, other, columns, 0, other + 4 * live, live)
+
+
+def by_columns(layout: Layout) -> Lists:
+    base, rows, columns, live = _index(layout)
+    start = base + 4 * (rows + 1 + live)
+    other = start + 4 * (columns + 1)
+    return Lists(start, columns, other, rows, other + 4 * live, base, live)
+
+
+def _index(layout: Layout) -> tuple[int, int, int, int]:
+    """Its address, and how many block rows, columns and blocks it tells of."""
+    index, rows, columns, live = layout.index, layout.rows, layout.columns, layout.live
+    on_cpu(index)
+    if index.dtype != torch.int32 or index.dim() != 1 or not index.is_contiguous():
+        raise KernelError(f"the block index is {index.dtype}; it must be flat int32")
+    if min(rows, columns) < 1 or live < 0 or index.numel() != rows + columns + 2 + 3 * live:
+        raise KernelError(ASTRAY)
+    return index.data_ptr(), rows, columns, live
 
 
 class Kernel:
@@ -45,20 +74,14 @@ class Kernel:
         self.buffer = ctypes.c_int64 * len(self.names)
 
     def check(self, lists: Lists, live: int) -> None:
-        """Raises KernelError if a list names a block that is not there."""
-        start, other, order, other_start = lists
-        for tensor in (t for t in lists if t is not None):
-            on_cpu(tensor)
-            if tensor.dtype != torch.int32 or tensor.dim() != 1 or not tensor.is_contiguous():
-                raise KernelError(f"the block index is {tensor.dtype}; it must be flat int32")
-        sound = len(other) == live and (order is None or len(order) == live) and len(start) > 0
+        """Raises KernelError if a list names a block that is not there, of `live` ones."""
         bad = ctypes.c_int64(1)
-        if sound and len(other_start) > 0:
-            where = [t.data_ptr() if t is not None else None for t in (start, other, order)]
-            counts = (len(start) - 1, len(other_start) - 1, live)
-            self.read(*where, *counts, ctypes.addressof(bad))
+        if lists.live == live:
+            counts = lists.lists, lists.others, live
+            bad_at = ctypes.addressof(bad)
+            self.read(lists.start, lists.other, lists.order or None, *counts, bad_at)
         if bad.value:
-            raise KernelError("the block index points outside of the matrix: make the layer again")
+            raise KernelError(ASTRAY)
 
     def __call__(self, threads: int, **arguments: int) -> None:
         values = self.buffer(*[arguments[name] for name in self.names])
@@ -69,9 +92,9 @@ class Kernel:
 
 
 @cache
-def kernel(source: ModuleType, spec: Spec) -> Kernel:
+def kernel(source: ModuleType, depth: int, size: int, bf16: bool, machine: Machine) -> Kernel:
     """Compiled once a process, in a fraction of a second."""
-    return Kernel(source, spec)
+    return Kernel(source, Spec(depth, size, bf16, machine))
 
 
 @cache
@@ -103,7 +126,7 @@ def empty(*shape: int, dtype: torch.dtype) -> Tensor:
 def scratch(count: int) -> Tensor:
     """At least `count` bytes, kept from call to call by each thread of Python."""
     kept: Tensor | None = getattr(_kept, "bytes", None)
-    if kept is None or len(kept) < count:
+    if kept is None or kept.numel() < count:
         kept = _kept.bytes = empty(count, dtype=torch.uint8)
     return kept
 

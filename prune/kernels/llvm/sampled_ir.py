@@ -2,8 +2,8 @@
 
     dW[block] (depth, size) = x[:, block's inputs]' @ dy[:, block's outputs]
 
-Each thread has a range of blocks and goes through the tokens chunk by chunk; between chunks the
-sums stand in dW, which is fp32 whatever the inputs are.
+Each thread has a range of blocks and goes through the tokens chunk by chunk; it copies the outputs
+of its own block rows. Between chunks the sums stand in dW, which is fp32 whatever the inputs are.
 """
 
 from prune.kernels.llvm import panel
@@ -46,18 +46,22 @@ def _work(spec: Spec) -> str:
     panel_grad = f.at(panel_x, f.mul(a["others"], x_block))
     low = f.div(f.mul(a["blocks"], "%thread"), "%threads")
     high = f.div(f.mul(a["blocks"], f.add("%thread", 1)), "%threads")
+    first, last = _rows(f, a, low, high)
     with f.loop(0, a["tokens"], a["chunk"]) as token:
         count = f.least(a["chunk"], f.sub(a["tokens"], token))
-        for name, target, stride, start, last in (
-            ("x", panel_x, x_block, a["other_start"], a["others"]),
-            ("grad", panel_grad, grad_block, a["start"], a["lists"]),
+        for name, target, stride, start, begin, end, units in (
+            ("x", panel_x, x_block, a["other_start"], "0", a["others"], spec.depth),
+            ("grad", panel_grad, grad_block, a["start"], first, last, spec.size),
         ):
-            source = f.at(a[name], f.mul(token, a[f"{name}_stride"]))
+            source = f.at(
+                a[name], f.mul(token, a[f"{name}_stride"]), f.mul(begin, units * spec.item)
+            )
             f.do(
                 f"call void @copy_{name}(ptr {source}, i64 {a[f'{name}_stride']}, i64 {count}, "
-                f"ptr {target}, i64 {stride}, ptr {start}, i64 {last})"
+                f"ptr {f.at(target, f.mul(begin, stride))}, i64 {stride}, "
+                f"ptr {f.at(start, f.mul(begin, 4))}, i64 {f.sub(end, begin)})"
             )
-        with f.loop(0, a["lists"]) as row:
+        with f.loop(first, last) as row:
             grad = f.at(panel_grad, f.mul(row, grad_block))
             begin = f.most(low, f.number(a["start"], row))
             end = f.least(high, f.number(a["start"], f.add(row, 1)))
@@ -66,6 +70,20 @@ def _work(spec: Spec) -> str:
                 out = f.at(a["out"], f.mul(block, spec.depth * spec.size * 4))
                 f.do(f"call void @block(ptr {x}, ptr {grad}, ptr {out}, i64 {count}, i64 {token})")
     return f.text()
+
+
+def _rows(f: Function, a: dict[str, str], low: str, high: str) -> tuple[str, str]:
+    """The first block row that has a block of `low` ... `high` - 1, and the one after the last."""
+    counts = f.slot("i64"), f.slot("i64")
+    for slot in counts:
+        f.store("i64", "0", slot)
+    with f.loop(0, a["lists"]) as row:
+        before = f.compare("sle", f.number(a["start"], f.add(row, 1)), low)
+        begun = f.compare("slt", f.number(a["start"], row), high)
+        for slot, test in zip(counts, (before, begun), strict=True):
+            one = f.let(f"zext i1 {test} to i64")
+            f.store("i64", f.add(f.load("i64", slot), one), slot)
+    return f.load("i64", counts[0]), f.load("i64", counts[1])
 
 
 def _block(spec: Spec) -> str:

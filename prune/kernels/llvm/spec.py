@@ -1,9 +1,12 @@
 """What is fixed when a kernel is compiled; and the vectors it is made of."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from prune.kernels.llvm.machine import Machine
 from prune.kernels.llvm.text import Function
+
+SPAN = 2**14  # bytes of blocks: half of a first-level cache
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,21 @@ class Spec:
     def lanes(self) -> int:
         return self.machine.lanes
 
-    @property
+    @cached_property
     def abreast(self) -> int:
         """How many vectors of outputs are worked on at a time."""
         vectors = self.size // self.lanes
         return next(n for n in (2, 3, 1) if vectors % n == 0)
+
+    @cached_property
+    def tile(self) -> int:
+        """Tokens whose sums the registers hold, so many vectors of outputs abreast."""
+        return self.machine.sums // self.abreast
+
+    @property
+    def span(self) -> int:
+        """Blocks of a row that are multiplied before the next tile of tokens."""
+        return max(1, SPAN // (self.depth * self.size * self.item))
 
     @property
     def floats(self) -> str:

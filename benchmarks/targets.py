@@ -1,0 +1,99 @@
+"""Do runs end where they were asked to? Random targets, algorithms and policies on the toy task.
+
+    python benchmarks/targets.py --runs 20
+
+Each is a `prune train` of its own; a target is met within 3 %, a speed within the noise of its
+measurement. What is missed is printed with the command that shows it.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import random
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import environment
+
+RECORDED = Path(__file__).parent / "recorded"
+LEARNED = ("topk", "threshold", "sigmoid_threshold", "l0", "magnitude")
+POLICIES = (
+    ("attention=block", "attention.block=[32,32]", "ffn=neurons"),
+    ("attention=block", "attention.block=[8,8]", "ffn=neurons"),
+    ("attention=dense", "ffn=neurons"),
+    ("attention=block", "attention.block=[16,16]", "ffn=block", "ffn.block=[16,16]"),
+)
+KINDS = ("density", "speedup", "latency_ms", "params")
+
+
+def draw(seed: int, dense_ms: float, parameters: int) -> list[str]:
+    """Overrides of a run with a random target that its policy can reach."""
+    rng = random.Random(seed)
+    algorithm, kind = rng.choice(LEARNED), KINDS[seed % len(KINDS)]
+    # Only where whole neurons die does a network of blocks get faster or smaller.
+    policies = POLICIES if kind == "density" else POLICIES[:3]
+    policy = rng.choice(policies)
+    value = {
+        "density": lambda: f"{rng.uniform(0.1, 0.9):.3f}",
+        "speedup": lambda: f"{rng.uniform(1.2, 2.2):.3f}",
+        "latency_ms": lambda: f"{dense_ms / rng.uniform(1.2, 2.2):.2f}",
+        "params": lambda: f"{round(parameters * rng.uniform(0.5, 0.9))}",
+    }[kind]()
+    chosen = [f"{part}.algorithm={algorithm}" for part in ("attention", "ffn")]
+    return [*policy, *chosen, "target.density=null", f"target.{kind}={value}", f"seed={seed}"]
+
+
+def run(overrides: Sequence[str], runs: Path) -> tuple[str, dict[str, Any]]:
+    """What the run said of its target, and its record."""
+    command = [sys.executable, "-P", "-m", "prune", "train", "+experiment=toy", *overrides]
+    env = {**os.environ, "PRUNE_RUNS": str(runs)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        return f"failed: {done.stderr.strip().splitlines()[0]}", {}
+    said = next(line for line in done.stdout.splitlines() if line.startswith("target "))
+    folder = re.search(r"saved (\S+)/model", done.stdout)
+    assert folder
+    return said.split(None, 1)[1], json.loads(Path(folder[1], "result.json").read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(asked.threads)
+    folder = Path(tempfile.mkdtemp())
+    base = ["train.epochs=1", "train.lr=1e-3", "measure.rounds=15"]
+    base += ["model.name_or_path='experiment:dense_toy seed=0'"]
+    base += ["teacher.name_or_path='experiment:dense_toy seed=0'"]
+    _, first = run([*base, "target.density=0.5", "seed=0"], folder)
+    dense_ms = first["points"][0]["latency"][0]["dense_ms"]
+    parameters = round(first["points"][0]["dense_size_mb"] * 1e6 / 4)
+    rows = []
+    for seed in range(1, asked.runs + 1):
+        overrides = draw(seed, dense_ms, parameters)
+        said, record = run([*base, *overrides], folder)
+        met = " met" in said
+        quality = record["points"][0]["quality"] if record else {}
+        rows.append({"overrides": overrides, "said": said, "met": met, "quality": quality})
+        print(f"{'met   ' if met else 'MISSED'} {said:60} {shlex.join(overrides)}", flush=True)
+    content = {
+        "benchmark": "targets",
+        "about": f"{sum(row['met'] for row in rows)} of {len(rows)} random targets met",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "environment": environment(asked.threads),
+        "rows": rows,
+    }
+    (RECORDED / "targets.json").write_text(json.dumps(content, indent=1) + "\n")
+    print(content["about"])
+
+
+if __name__ == "__main__":
+    main()

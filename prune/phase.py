@@ -1,0 +1,49 @@
+"""The trainer of one phase of a run, with all that follows it and steers it."""
+
+from transformers import PreTrainedModel, PrinterCallback
+
+from prune.aiming import goal_of
+from prune.forks import Forks, places
+from prune.masks.policy import Policy
+from prune.narrator import Watch
+from prune.narrowing import Narrowing
+from prune.training.arguments import arguments
+from prune.training.checkpoints import Checkpoints
+from prune.training.resumable import RunTrainer
+from prune.training.swaps import Anneal
+from prune.training.target import Steering
+from prune.work import Work, training_steps
+
+
+def trainer_of(
+    work: Work, phase: str, model: PreTrainedModel, policy: Policy, epochs: float, lr: float
+) -> RunTrainer:
+    """phase: "train", or another name, under which its checkpoints are kept."""
+    config, folder = work.config, work.folder
+    ramp = policy.schedule.fit(*training_steps(config, len(work.task.train), epochs))
+    trainer = RunTrainer(
+        model=model,
+        args=arguments(config, folder.path / "trainer", ramp.total, lr),
+        train_dataset=work.task.train,
+        data_collator=work.task.collate,
+        policy=policy,
+        distillation=work.distillation,
+        scores_lr=config.train.scores_lr,
+        lease=work.lease,
+        checkpoints=Checkpoints(folder.checkpoints / phase),
+        clock=folder.elapsed,
+        warn=work.narrator.say,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Watch(folder, trainer, work.steps))
+    trainer.add_callback(Anneal(work.swaps, config.swap.ratio))
+    goal = goal_of(config, policy, model, work.dense, work.lease)
+    if goal:
+        trainer.add_callback(Steering(trainer, goal))
+    if phase == "train" and config.shrink.in_training:
+        trainer.reshaping = Narrowing(trainer, model, config.shrink, work.narrator.say)
+        trainer.add_callback(trainer.reshaping)
+    if phase == "train" and config.train.targets:
+        share = goal.share if goal else config.target.density or 1.0  # top-k: density it is
+        trainer.add_callback(Forks(trainer, places(folder.checkpoints, config, ramp, share)))
+    return trainer
