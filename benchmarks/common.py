@@ -1,9 +1,10 @@
 """Side-by-side timing: A and B in turn, the ratio of each pair, its median and an interval.
 
 A machine that is shared drifts; two measurements taken one after the other drift together. So a
-benchmark here never compares two separate figures: it takes at least 20 pairs, interleaved, and
-reports the median of the pair-wise ratios with a 95 % bootstrap interval. One JSON file a
-benchmark goes to `benchmarks/results/`; `benchmarks/table.py` makes README's table of them.
+benchmark here never compares two separate figures: it takes at least 20 pairs, interleaved (of
+whole networks at least 5 rounds), and reports the median of the pair-wise ratios with a 95 %
+bootstrap interval. One JSON file a benchmark goes to `benchmarks/results/`;
+`benchmarks/table.py` makes README's table of them.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,12 +38,35 @@ class Row:
     ratio: float  # median of what / against, pair by pair
     ratio_low: float  # 95 % bootstrap interval of that median
     ratio_high: float
-    goal: str  # "ratio" or "ms": which of the figures the limit holds for
-    limit: float
+    goal: str  # "ratio", "ms" or "speedup" (1 / ratio): which of the figures the limit holds for
+    limit: float | None  # None: a fact without a goal
+    shown: bool = field(default=True, kw_only=True)  # in README; the others are in the file alone
+    ideal: float | None = field(default=None, kw_only=True)  # the speedup, if time were operations
+    unit: str = field(default="ms", kw_only=True)  # else what was counted, not timed: MB
 
     @property
     def met(self) -> bool:
+        if self.limit is None:
+            return True
+        if self.goal == "speedup":
+            return 1 / self.ratio >= self.limit
         return (self.ratio if self.goal == "ratio" else self.what_ms) <= self.limit
+
+    @property
+    def wanted(self) -> str:
+        """The goal in words; nothing for a fact."""
+        words = {"ratio": "ratio ≤ {:g}", "ms": "≤ {:g} ms", "speedup": "≥ {:g}x"}
+        return "" if self.limit is None else words[self.goal].format(self.limit)
+
+    @property
+    def found(self) -> str:
+        """The figure with its interval; of a speedup also the share of the ideal one."""
+        if self.unit != "ms":
+            return f"{self.ratio:.3f}"
+        if self.goal != "speedup":
+            return f"{self.ratio:.3f} ({self.ratio_low:.3f} to {self.ratio_high:.3f})"
+        text = f"{1 / self.ratio:.2f}x ({1 / self.ratio_high:.2f} to {1 / self.ratio_low:.2f})"
+        return text + (f", {1 / self.ratio / self.ideal:.0%} of ideal" if self.ideal else "")
 
 
 Kind = TypeVar("Kind", bound=Row)
@@ -84,34 +108,44 @@ def compare(
     names: tuple[str, str],
     calls: tuple[Callable[[], Any], Callable[[], Any]],
     goal: str,
-    limit: float,
+    limit: float | None,
     pairs: int = MIN_PAIRS,
 ) -> Row:
-    """Time the two `calls` side by side and print the row. `goal` is "ratio" or "ms"."""
+    """Time the two `calls` side by side and print the row."""
     return row_of(names, paired(*calls, pairs=pairs), goal, limit)
 
 
 def row_of(
-    names: tuple[str, str], times: tuple[Sequence[float], Sequence[float]], goal: str, limit: float
+    names: tuple[str, str],
+    times: tuple[Sequence[float], Sequence[float]],
+    goal: str,
+    limit: float | None,
+    shown: bool = True,
+    ideal: float | None = None,
+    unit: str = "ms",
 ) -> Row:
     """What the times of two interleaved calls say; prints it."""
     ratios = [a / b for a, b in zip(*times, strict=True)]
     medians = [round(statistics.median(t), 3) for t in times]
-    interval = [round(x, 4) for x in median_interval(ratios)]
-    ratio = round(statistics.median(ratios), 4)
-    row = Row(*names, len(ratios), *medians, ratio, *interval, goal, limit)
+    figures = [round(x, 4) for x in (statistics.median(ratios), *median_interval(ratios))]
+    facts: dict[str, Any] = {"shown": shown, "ideal": ideal, "unit": unit}
+    row = Row(*names, len(ratios), *medians, *figures, goal, limit, **facts)
+    verdict = f"   goal {row.wanted}: {'met' if row.met else 'NOT met'}" if row.wanted else ""
     print(
-        f"{row.what:45} {row.what_ms:9.1f} ms   against {row.against_ms:9.1f} ms   "
-        f"ratio {ratio:.3f} ({interval[0]:.3f} to {interval[1]:.3f})   "
-        f"goal {goal} <= {limit:g}: {'met' if row.met else 'NOT met'}",
+        f"{row.what:45} {row.what_ms:9.1f} {unit}   against {row.against_ms:9.1f} {unit}   "
+        f"{row.found}{verdict}",
         flush=True,
     )
     return row
 
 
-def environment(threads: int) -> dict[str, Any]:
-    """What the figures depend on: processor, threads, versions. No path, no host name."""
+def environment(threads: int, device: str = "") -> dict[str, Any]:
+    """What the figures depend on: processor, threads, versions. No path, no host name.
+
+    device: what computes, where it is not the processor.
+    """
     return {
+        **({"device": device} if device else {}),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -121,22 +155,39 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
-def write(name: str, rows: Sequence[Row], threads: int, about: str) -> Path:
-    """Write `benchmarks/results/NAME.json`."""
+def write(
+    name: str,
+    rows: Sequence[Row],
+    threads: int,
+    about: str,
+    device: str = "",
+    merge: bool = False,
+    folder: Path | None = None,
+) -> Path:
+    """Write `benchmarks/results/NAME.json`, or into another folder.
+
+    merge: keep the other rows of the file that is there, if they are of the same environment.
+    """
+    path, where = (folder or RESULTS) / f"{name}.json", environment(threads, device)
+    if merge and path.exists():
+        before, known = read(path)
+        if before["environment"] == where:
+            rows = list({(r.what, r.against): r for r in [*known, *rows]}.values())
     content = {
         "benchmark": name,
         "about": about,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "environment": environment(threads),
+        "environment": where,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
-    return save(name, content)
+    return save(name, content, folder)
 
 
-def save(name: str, content: dict[str, Any]) -> Path:
-    """`benchmarks/results/NAME.json`, aside and renamed."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def save(name: str, content: dict[str, Any], folder: Path | None = None) -> Path:
+    """`benchmarks/results/NAME.json`, aside and renamed; or into another folder."""
+    folder = folder or RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     aside = path.with_suffix(".part")
     aside.write_text(text(content))
     aside.replace(path)

@@ -1,16 +1,22 @@
 """A fine-pruning step against a plain fine-tuning step of the same network, side by side.
 
-BERT-base layers with random weights, one thread, fresh random tokens in each step; the pruned
-network is in the middle of its ramp, where the threshold moves and nothing is cached. Both use the
-fused AdamW, as the Hugging Face Trainer does.
+    python benchmarks/step_overhead.py [topk l0 ...] [--threads 1]
 
-    python benchmarks/step_overhead.py
+BERT-base layers with random weights, fresh random tokens in each step; the pruned network is in
+the middle of its ramp, where the threshold moves and nothing is cached. Every algorithm with every
+geometry, those of one algorithm and the plain step in turn. All use the fused AdamW, as the Hugging
+Face Trainer does. What a pruner keeps in memory beside the model is counted, too.
 """
 
-from collections.abc import Callable
+import argparse
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import torch
-from common import Row, compare, write
+from common import MIN_PAIRS, RESULTS, Row, interleaved, row_of, write
+from torch import Tensor
 from transformers import BertConfig, BertModel
 
 import prune
@@ -23,75 +29,164 @@ from prune.masks.algorithms import (
     Threshold,
     TopK,
 )
-from prune.masks.geometry import Block, Geometry, Rows
+from prune.masks.geometry import Block, Heads, Rows
+from prune.masks.rules import Part
+from prune.speed.machine import device_name
 
-LAYERS, BATCH, LENGTH, STEPS = 2, 8, 128, 1000
-SCHEDULE = prune.Schedule(warmup_steps=0, final=0)
-
-
-def everywhere(algorithm: Algorithm, geometry: Geometry, ampere: bool = False) -> prune.Policy:
-    """The same for attention and FFN."""
-    part = prune.Part(algorithm, geometry, ampere=ampere)
-    return prune.Policy(part, part, schedule=SCHEDULE)
-
-
-POLICIES = {
-    "hybrid 32x32 + neurons": (prune.hybrid(schedule=SCHEDULE), 1.05),
-    "heads + neurons": (prune.structured(schedule=SCHEDULE), 1.05),
-    "1x1 topk": (everywhere(TopK(0.3), Block(1, 1)), 1.10),
-    "1x1 magnitude": (everywhere(Magnitude(0.3), Block(1, 1)), 1.10),
-    "1x1 threshold": (everywhere(Threshold(), Block(1, 1)), 1.10),
-    "1x1 sigmoid_threshold": (everywhere(SigmoidThreshold(), Block(1, 1)), 1.10),
-    "1x1 l0": (everywhere(L0(), Block(1, 1)), 1.10),
-    "2:4 ampere": (everywhere(Ampere(), Block(1, 1)), 1.10),
-    "32x32 topk": (everywhere(TopK(0.3), Block(32, 32)), 1.10),
-    "32x32 l0": (everywhere(L0(), Block(32, 32)), 1.10),
-    "4x4 sigmoid_threshold": (everywhere(SigmoidThreshold(), Block(4, 4)), 1.10),
-    "rows magnitude": (everywhere(Magnitude(0.3), Rows()), 1.10),
+STEPS = 1000
+LIMIT, HYBRID_LIMIT, MEMORY_LIMIT = 1.10, 1.03, 1.05
+ONE, BLOCK = Block(1, 1), Block(32, 32)
+ALGORITHMS: dict[str, Algorithm] = {
+    "topk": TopK(0.3),
+    "topk global": TopK(0.3),
+    "magnitude": Magnitude(0.3),
+    "threshold": Threshold(),
+    "sigmoid_threshold": SigmoidThreshold(),
+    "l0": L0(),
+    "ampere": Ampere(),
 }
+SHOWN = ("1x1", "2:4")  # in README, and:
+SHOWN_TOO = ("hybrid 32x32 + neurons, sigmoid_threshold", "heads + neurons, sigmoid_threshold")
+KEPT_SHOWN = ("hybrid 32x32 + neurons, sigmoid_threshold", "1x1, topk")
 
 
-def network() -> BertModel:
-    torch.manual_seed(0)
-    config = BertConfig(num_hidden_layers=LAYERS, vocab_size=1000)
-    return BertModel(config, add_pooling_layer=False).train()
+def policies(name: str) -> dict[str, prune.Policy]:
+    """Everything that an algorithm can be used for, by geometry."""
+    how, pooled = ALGORITHMS[name], name == "topk global"
+    penalty = 0.0 if how.ranks else 10.0
+
+    def policy(attention: Part, ffn: Part) -> prune.Policy:
+        attention, ffn = replace(attention, pooled=pooled), replace(ffn, pooled=pooled)
+        schedule = prune.Schedule(warmup_steps=0, final=0)
+        return prune.Policy(attention, ffn, schedule=schedule, penalty=penalty)
+
+    neurons = Part(how, Rows(), "pair")
+    if name == "ampere":
+        blocks = Part(TopK(0.3), BLOCK, ampere=True)
+        pairs = Part(TopK(0.3), Rows(), "pair", ampere=True)
+        alone = Part(how, ONE)
+        return {"2:4": policy(alone, alone), "2:4 x hybrid 32x32 + neurons": policy(blocks, pairs)}
+    return {
+        "1x1": policy(Part(how, ONE), Part(how, ONE)),
+        "4x4": policy(Part(how, Block(4, 4)), Part(how, Block(4, 4))),
+        "32x32": policy(Part(how, BLOCK), Part(how, BLOCK)),
+        "rows": policy(Part(how, Rows()), Part(how, Rows())),
+        "heads + neurons": policy(Part(how, Heads()), neurons),
+        "hybrid 32x32 + neurons": policy(Part(how, BLOCK), neurons),
+        "joint 32x32 + neurons": policy(Part(how, BLOCK, "joint"), neurons),
+        "value_output + neurons": policy(Part(how, Rows(), "value_output"), neurons),
+    }
 
 
-def step(model: BertModel, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    def once() -> None:
-        tokens = torch.randint(0, 1000, (BATCH, LENGTH))
-        model(tokens).last_hidden_state.square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+class Bench:
+    """Networks of one size, and steps of training them."""
 
-    return once
+    def __init__(self, layers: int, batch: int, length: int, device: str, bf16: bool) -> None:
+        self.layers, self.shape, self.bf16 = layers, (batch, length), bf16
+        self.device = torch.device(device)
+
+    def network(self) -> BertModel:
+        torch.manual_seed(0)
+        config = BertConfig(num_hidden_layers=self.layers, vocab_size=1000)
+        model = BertModel(config, add_pooling_layer=False).train()
+        return model.to(self.device)  # type: ignore[arg-type]
+
+    def step(self, model: BertModel, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+        def once() -> None:
+            tokens = torch.randint(0, 1000, self.shape, device=self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                loss = model(tokens).last_hidden_state.square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return once
+
+    def plain(self) -> Callable[[], None]:
+        model = self.network()
+        return self.step(model, torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True))
+
+    def pruner(self, policy: prune.Policy) -> tuple[prune.Pruner, torch.optim.Optimizer]:
+        """In the middle of its ramp, with scores as after many steps: no ties."""
+        pruner = prune.Pruner(self.network(), policy, steps=STEPS)
+        with torch.no_grad():
+            for scores in pruner.scores():
+                scores.normal_(std=0.1)
+        pruner.step = STEPS // 3
+        pruner.apply()
+        groups = pruner.parameter_groups(lr=1e-5, scores_lr=1e-2)
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        pruner.attach(optimizer)
+        return pruner, optimizer
+
+    def rows(self, name: str, geometries: list[str], pairs: int) -> Iterator[Row]:
+        """All geometries of one algorithm and the plain step in turn."""
+        found = {g: p for g, p in policies(name).items() if not geometries or g in geometries}
+        pruners = {geometry: self.pruner(policy) for geometry, policy in found.items()}
+        calls = {g: self.step(pruner.model, opt) for g, (pruner, opt) in pruners.items()}
+        taken = interleaved([self.plain(), *calls.values()], pairs)
+        times = dict(zip(["plain", *calls], taken, strict=True))
+        for geometry in found:
+            limit = HYBRID_LIMIT if geometry.startswith("hybrid") else LIMIT
+            shown = geometry in SHOWN or f"{geometry}, {name}" in SHOWN_TOO
+            label = f"step, {geometry}, {name}", "plain step"
+            yield row_of(label, (times[geometry], times["plain"]), "ratio", limit, shown)
+        calls.clear()
+        for geometry, policy in found.items():
+            del pruners[geometry]
+            yield self.memory(f"{geometry}, {name}", policy)
+
+    def memory(self, name: str, policy: prune.Policy) -> Row:
+        """What a pruner keeps between two steps, against the prunable weights."""
+        before = alive()
+        network = self.network()
+        alone = alive() - before
+        del network
+        pruner, optimizer = self.pruner(policy)
+        self.step(pruner.model, optimizer)()
+        moments = sum(t.nbytes for state in optimizer.state.values() for t in state.values())
+        held = alive() - before - alone - moments
+        weights = sum(slot.full.nbytes for slot in pruner.slots)
+        scores = sum(s.nbytes for s in pruner.scores())
+        limit = round(MEMORY_LIMIT * (weights + scores) / weights, 3)  # one copy, and the scores
+        label = f"kept by the pruner, {name}", "the prunable weights"
+        pair = ([held / 1e6], [weights / 1e6])
+        return row_of(label, pair, "ratio", limit, name in KEPT_SHOWN, unit="MB")
 
 
-def plain_step() -> Callable[[], None]:
-    model = network()
-    return step(model, torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True))
-
-
-def pruned_step(policy: prune.Policy) -> Callable[[], None]:
-    pruner = prune.Pruner(network(), policy, steps=STEPS)
-    with torch.no_grad():
-        for scores in pruner.scores():
-            scores.normal_(std=0.1)  # as after many steps: no ties
-    pruner.step = STEPS // 3
-    pruner.apply()
-    optimizer = torch.optim.AdamW(pruner.parameter_groups(lr=1e-5, scores_lr=1e-2), fused=True)
-    pruner.attach(optimizer)
-    return step(pruner.model, optimizer)
+def alive() -> int:
+    """Bytes of all tensors there are."""
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    rows: list[Row] = []
-    for name, (policy, limit) in POLICIES.items():
-        calls = (pruned_step(policy), plain_step())
-        rows.append(compare((f"step, {name}", "plain step"), calls, "ratio", limit))
-    about = f"{LAYERS} BERT-base layers, batch {BATCH} x {LENGTH}, fp32, fused AdamW"
-    write("step_overhead", rows, threads=1, about=about)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("algorithms", nargs="*", help=f"of {', '.join(ALGORITHMS)}")
+    parser.add_argument("--geometry", nargs="*", default=[], help="as 1x1 or rows; all if none is")
+    parser.add_argument("--pairs", type=int, default=MIN_PAIRS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="autocast")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    bench = Bench(asked.layers, asked.batch, asked.length, asked.device, asked.bf16)
+    device = device_name(bench.device) if asked.device != "cpu" else ""
+    about = (
+        f"{asked.layers} BERT-base layers, batch {asked.batch} x {asked.length}, "
+        f"{'bf16 autocast' if asked.bf16 else 'fp32'}, fused AdamW"
+    )
+    for name in asked.algorithms or ALGORITHMS:
+        rows = list(bench.rows(name, asked.geometry, asked.pairs))
+        write("step_overhead", rows, asked.threads, about, device, True, asked.out)
 
 
 if __name__ == "__main__":

@@ -7,41 +7,55 @@ The table stands between two comments. `--check` changes nothing and fails if it
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import block_sparse_table
 from common import RESULTS, Row, read
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- benchmarks: made by benchmarks/table.py -->", "<!-- /benchmarks -->"
-HEAD = "| what | against | median | ratio (95 % interval) | goal | |\n|---|---|---|---|---|---|"
+HEAD = "| what | against | median | {} (95 % interval) | goal | |\n|---|---|---|---|---|---|"
 
 
 def line(row: Row) -> str:
-    goal = f"ratio ≤ {row.limit:g}" if row.goal == "ratio" else f"≤ {row.limit:g} ms"
+    verdict = ("met" if row.met else "not met") if row.wanted else ""
     return (
-        f"| {row.what} | {row.against} | {row.what_ms:,.1f} / {row.against_ms:,.1f} ms "
-        f"| {row.ratio:.3f} ({row.ratio_low:.3f} to {row.ratio_high:.3f}) | {goal} "
-        f"| {'met' if row.met else 'not met'} |"
+        f"| {row.what} | {row.against} | {row.what_ms:,.1f} / {row.against_ms:,.1f} {row.unit} "
+        f"| {row.found} | {row.wanted} | {verdict} |"
+    )
+
+
+def about(content: dict[str, Any], rows: Sequence[Row], file: Path) -> str:
+    """What was measured, on what, how often, and in which file all of it is."""
+    env, counts = content["environment"], [row.pairs for row in rows if row.unit == "ms"]
+    fewest, least = min(counts), "at least " * (len(set(counts)) > 1)
+    device = env.get("device") or f"{env['processor']}, {env['threads']} of {env['cores']} threads"
+    more = "" if all(row.shown for row in rows) else f", with {len(rows)} rows"
+    return (
+        f"{content['about']}: {device}, Python {env['python']}, "
+        f"torch {env['packages'].get('torch', 'not used')}, {content['date']}, "
+        f"{least}{fewest} interleaved pairs ([{file.name}](benchmarks/{file}){more})."
     )
 
 
 def table(results: Path = RESULTS) -> str:
     """The whole block, markers included; one paragraph says what it was measured on."""
     parts = [BEGIN]
-    for path in sorted(results.glob("*.json")):
+    for path in sorted([*results.glob("*.json"), *results.glob("gpu/*.json")]):
         if path.stem.startswith("block_sparse"):  # hundreds of rows: a table of its own
             parts.append(block_sparse_table.table(path))
             continue
         content, rows = read(path)
-        env = content["environment"]
-        about = (
-            f"{content['about']}: {env['processor']}, {env['threads']} of {env['cores']} threads, "
-            f"Python {env['python']}, torch {env['packages'].get('torch', 'not used')}, "
-            f"{content['date']}, {rows[0].pairs} interleaved pairs "
-            f"([{path.name}](benchmarks/results/{path.name}))."
-        )
-        parts += [about, "\n".join([HEAD, *map(line, rows)])]
+        shown = [row for row in rows if row.shown]
+        if shown:
+            kinds = dict.fromkeys("speedup" if r.goal == "speedup" else "ratio" for r in shown)
+            head = HEAD.format(" or ".join(kinds))
+            parts += [
+                about(content, rows, path.relative_to(results.parent)),
+                "\n".join([head, *map(line, shown)]),
+            ]
     return "\n\n".join([*parts, END])
 
 

@@ -6,6 +6,7 @@ every setting gets a fresh process.
 
 import dataclasses
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,32 +17,34 @@ from transformers import BertConfig, BertModel
 from prune.artifact import checkpoint
 from prune.errors import PruneError
 from prune.speed import measure
-from prune.speed.latency import Curve, Profile, Setting
+from prune.speed.latency import Curve, Profile, Setting, rising
 
 FEW = 2  # layers of the networks that are measured; the difference to twice as many is the layers'
-HEADS = (0, 1 / 12, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of the dense network's
-NEURONS = (0, 1 / 48, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
+HEADS = (1 / 12, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of the dense network's
+NEURONS = (1 / 48, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 ROUNDS = 7
 WHOLE = ((0.9, 0.4), (0.6, 0.2), (0.4, 0.1))  # shares of whole networks the factor is fitted on
 
 
 def profile(setting: Setting, layers: int = 12) -> Profile:
-    """Measure one setting, here and now. About a minute on a CPU."""
-    torch.set_num_threads(setting.threads)
+    """Measure one setting, here and now. About two minutes on a CPU."""
+    return measured(Bench(setting), layers)
+
+
+def measured(bench: "Bench", layers: int = 12) -> Profile:
+    """The profile of a bench's setting, in its milliseconds."""
     torch.manual_seed(0)
-    bench = _Bench(setting)
+    setting = bench.setting
     most_heads, most_neurons = setting.hidden // setting.head_size, 4 * setting.hidden
-    least = bench.ms([0] * FEW, [0] * FEW)
-    base = (bench.ms([0] * 2 * FEW, [0] * 2 * FEW) - least) / FEW
-    heads: Curve = []
-    for share in HEADS:
-        kept = round(share * most_heads)
-        heads.append((kept, (bench.ms([kept] * FEW, [0] * FEW) - least) / FEW if kept else 0.0))
-    neurons: Curve = []
-    for share in NEURONS:
-        kept = round(share * most_neurons)
-        neurons.append((kept, (bench.ms([0] * FEW, [kept] * FEW) - least) / FEW if kept else 0.0))
-    found = Profile(setting, least - FEW * base, base, heads, neurons)
+    least = bench.time([0] * FEW, [0] * FEW)
+    base = (bench.time([0] * 2 * FEW, [0] * 2 * FEW) - least) / FEW
+    heads: Curve = [(0, 0.0)]
+    for kept in _counts(HEADS, most_heads):
+        heads.append((kept, (bench.time([kept] * FEW, [0] * FEW) - least) / FEW))
+    neurons: Curve = [(0, 0.0)]
+    for kept in _counts(NEURONS, most_neurons, odd=True):
+        neurons.append((kept, (bench.time([0] * FEW, [kept] * FEW) - least) / FEW))
+    found = Profile(setting, least - FEW * base, base, rising(heads), rising(neurons))
     seen = []
     for head_share, neuron_share in WHOLE:
         # Uneven, as pruned networks are: more in the first layers.
@@ -50,8 +53,14 @@ def profile(setting: Setting, layers: int = 12) -> Profile:
             for share, most in ((head_share, most_heads), (neuron_share, most_neurons))
         ]
         kept_heads = [min(most_heads, max(1, n)) for n in shape[0]]
-        seen.append((kept_heads, shape[1], bench.ms(kept_heads, shape[1])))
-    return found.fitted(seen)
+        seen.append((kept_heads, shape[1], bench.time(kept_heads, shape[1])))
+    return found.fitted(seen).times(bench.unit_ms())
+
+
+def _counts(shares: Sequence[float], most: int, odd: bool = False) -> list[int]:
+    """Rising from 1 to `most`. odd: widths that are left are seldom round, and those are faster."""
+    rounded = [round(share * most) for share in shares]
+    return sorted({n | 1 if odd and n < most else n for n in rounded if n} | {most})
 
 
 def in_fresh_process(setting: Setting) -> Profile:
@@ -70,20 +79,28 @@ def asdict(item: Setting | Profile) -> dict[str, object]:
     return dataclasses.asdict(item)
 
 
-class _Bench:
-    """Times networks of any shape, each beside the same reference, whose median time is kept."""
+class Bench:
+    """Times networks of any shape, each beside the same reference, whose time is the unit.
+
+    So what was measured early and late can be compared, however the machine's speed has drifted.
+    """
 
     def __init__(self, setting: Setting) -> None:
+        torch.set_num_threads(setting.threads)
         self.setting = setting
         self.reference = self._network([1] * FEW, [setting.hidden] * FEW)
         self.reference_ms: list[float] = []
 
-    def ms(self, heads: Sequence[int], neurons: Sequence[int]) -> float:
+    def time(self, heads: Sequence[int], neurons: Sequence[int]) -> float:
+        """Of a forward pass, in times of the reference."""
         network, setting = self._network(heads, neurons), self.setting
         cell = measure.latency(self.reference, network, setting.batch, setting.length, ROUNDS)
         self.reference_ms.append(cell.dense_ms)
-        typical = sorted(self.reference_ms)[len(self.reference_ms) // 2]
-        return typical / cell.speedup
+        return 1 / cell.speedup
+
+    def unit_ms(self) -> float:
+        """Milliseconds of the reference, as seen so far."""
+        return statistics.median(self.reference_ms)
 
     def _network(self, heads: Sequence[int], neurons: Sequence[int]) -> BertModel:
         setting = self.setting

@@ -74,6 +74,40 @@ def test_what_is_written_is_read_back_and_becomes_a_table(
     )
 
 
+def test_a_speedup_is_the_inverse_and_a_fact_has_no_goal() -> None:
+    times = ([2.0] * 20, [8.0] * 20)
+    row = common.row_of(("small", "dense"), times, "speedup", 5.0, ideal=5.0)
+    assert not row.met and row.wanted == "≥ 5x"
+    assert row.found == "4.00x (4.00 to 4.00), 80% of ideal"
+    fact = common.row_of(("small", "dense"), times, "speedup", None)
+    assert fact.met and fact.wanted == ""
+    assert table.line(fact).endswith("| 4.00x (4.00 to 4.00) |  |  |")
+
+
+def test_parts_are_merged_and_rows_that_are_not_shown_stay_in_the_file(tmp_path: Path) -> None:
+    def part(what: str, ms: float, shown: bool = True) -> None:
+        made = common.Row(what, "b", 20, ms, 1.0, ms, ms, ms, "ratio", None, shown=shown)
+        common.write("parts", [made], 1, "Parts", merge=True, folder=tmp_path / "results")
+
+    part("first", 1.0), part("second", 2.0, shown=False), part("first", 3.0)
+    _, rows = common.read(tmp_path / "results" / "parts.json")
+    assert [(row.what, row.ratio) for row in rows] == [("first", 3.0), ("second", 2.0)]
+    text = table.table(tmp_path / "results")
+    assert "| first |" in text and "second" not in text and "with 2 rows" in text
+
+
+def test_rows_of_another_machine_are_not_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = common.Row("a", "b", 20, 1.0, 1.0, 1.0, 1.0, 1.0, "ratio", None)
+    monkeypatch.setattr(common, "_processor", lambda: "another")
+    common.write("parts", [row], 1, "Parts", merge=True, folder=tmp_path)
+    monkeypatch.undo()
+    new = common.Row("c", "b", 20, 1.0, 1.0, 1.0, 1.0, 1.0, "ratio", None)
+    path = common.write("parts", [new], 1, "Parts", merge=True, folder=tmp_path)
+    assert [row.what for row in common.read(path)[1]] == ["c"]
+
+
 def case(ratio: float, **facts: Any) -> Any:
     """A row of `block_sparse.json`, fp32 on one thread unless `facts` say otherwise."""
     known = {"part": "grid", "threads": 1, "dtype": "fp32", "shape": "768x768", "tokens": 1024}

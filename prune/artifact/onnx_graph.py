@@ -96,6 +96,7 @@ def trace(model: PreTrainedModel, what: Signature) -> Any:
         ) from error
     assert exported is not None
     _name_axes(exported.model, what)
+    _norms_alone(exported.model)
     return exported.model
 
 
@@ -166,6 +167,17 @@ def _name_axes(graph: Any, what: Signature) -> None:
     for value in graph.graph.inputs:
         names = what.axes(value.name)
         value.shape = ir.Shape([names.get(i, size) for i, size in enumerate(value.shape)])
+
+
+def _norms_alone(graph: Any) -> None:
+    """Say Sum for an Add that a layer norm reads: nothing then fuses the two.
+
+    ONNX Runtime's kernel for both (SkipLayerNormalization) takes three to six times as long on a
+    CPU as one for each: in a pruned network that was a fifth of the whole time.
+    """
+    for node in graph.graph:
+        if node.op_type == "LayerNormalization" and (before := node.inputs[0].producer()):
+            before.op_type = "Sum" if before.op_type == "Add" else before.op_type
 
 
 @contextmanager

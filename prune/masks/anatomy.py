@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from prune.masks import structure
-from prune.masks.groups import Slot
 from prune.masks.layout import matrix
 from prune.masks.pruner import Pruner
+from prune.masks.slots import Slot
 from prune.masks.structure import Attention, Ffn
 
 

@@ -11,6 +11,8 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
+SHORT = 32  # a run of columns below this is too short for a processor's vectors
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -38,11 +40,16 @@ class Grid:
             return matrix
         if self.columns == matrix.shape[1]:
             return matrix.sum(1).view(-1, self.rows).sum(1, keepdim=True)
-        return self.cells(matrix).sum(3).sum(1)
+        if self.rows == 1:
+            return self.cells(matrix).sum((1, 3))
+        return self.cells(matrix).sum(1).sum(2)  # the long way first: it reads in order
 
     def spread(self, groups: Tensor) -> Tensor:
         """(R, C) -> a tensor that broadcasts against `cells(matrix)`."""
-        return groups[:, None, :, None]
+        cells = groups[:, None, :, None]
+        if self.rows > 1 and 1 < self.columns < SHORT:
+            return cells.expand(-1, -1, -1, self.columns).contiguous()
+        return cells
 
     def live_rows(self, mask: Tensor) -> Tensor:
         """M (R, C) -> (out,): 1 where a row of the matrix has any live weight, else 0."""

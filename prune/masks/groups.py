@@ -2,19 +2,25 @@
 
 A Cut is where the two meet: one mask of one matrix. A matrix has one of them, or two where the
 pattern of `ampere` multiplies another mask; a tie has as many as matrices share its scores.
+Slots are in prune/masks/slots.py.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from prune.masks.layout import matrix
+from prune.masks.noise import Noise
 from prune.masks.policy import Site
 from prune.masks.schedule import Ramp
 
+if TYPE_CHECKING:
+    from prune.masks.slots import Slot
+
 OFF = -1000.0  # a dial that nobody turned
+PIECE = 1 << 18  # groups of a mask that are worked on at once, on a CPU
 
 
 class Tie:
@@ -30,7 +36,7 @@ class Tie:
         self.pool = (site.pool or f"\0{name}", site.algorithm)
         self.threshold = self.algorithm.start
         self.offset = 0.0  # scores count as lowered by this much
-        self.noise: Tensor | None = None  # u of the current step, if the algorithm is noisy
+        self.drawn: tuple[int, ...] = (0, 0, 0)  # what the noise of the current step follows from
         # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
         self.gone: tuple[int, int] = (0, 0)
         shape = site.groups
@@ -48,7 +54,18 @@ class Tie:
         if not self.cuts:  # its matrices were cut off
             return self.mask
         sums = [cut.as_scores(cut.site.grid.sum(cut.slot.full_matrix().abs())) for cut in self.cuts]
-        return torch.stack(sums).sum(0) / sum(cut.site.grid.size for cut in self.cuts)
+        total = sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+        size = sum(cut.site.grid.size for cut in self.cuts)
+        return total if size == 1 else total / size
+
+    @property
+    def noise(self) -> Tensor | None:
+        """That of the current step, if the algorithm is noisy; drawn again each time."""
+        if self.scores is None or not self.algorithm.noisy:
+            return None
+        noise, scores = Noise(*self.drawn), self.scores.detach()
+        pieces = [noise.like(self._part(scores, rows)) for rows in self._rows()]
+        return torch.cat([scores[:0], *pieces])
 
     def set(self, ramp: Ramp, step: int, dial: float) -> None:
         """The threshold of a step; or, where a dial drives the run, what the dial says.
@@ -74,10 +91,15 @@ class Tie:
     def remask(self, importance: Tensor, evaluation: bool) -> None:
         """A new mask, as training sees it or as it is evaluated, at the current threshold."""
         algorithm = self.algorithm
-        if evaluation:
+        if evaluation or not algorithm.soft:
             self.mask = algorithm.mask(importance, self.threshold)
-        else:
-            self.mask = algorithm.training_mask(importance, self.threshold, self.noise)
+            return
+        noise = Noise(*self.drawn) if algorithm.noisy else None
+        self.mask = torch.empty_like(self.mask)
+        for rows in self._rows():
+            scores = self._part(importance, rows)
+            drawn = noise.like(scores) if noise else None
+            algorithm.training_mask(scores, self.threshold, drawn, out=self.mask[rows])
 
     def push_gradient(self, penalty: float) -> None:
         """dL/dS from what the cuts pulled, plus the penalty's own."""
@@ -87,14 +109,38 @@ class Tie:
             self.scores.grad = None
             return
         gradient = pulled[0] if len(pulled) == 1 else torch.stack(pulled).sum(0)
-        scores, seen = self.scores.detach(), self.importance()
-        gradient = self.algorithm.score_gradient(seen, gradient, self.threshold, self.noise)
-        if penalty:
-            share = self.present * penalty
-            gradient = gradient + share * self.algorithm.penalty_gradient(scores)
+        if penalty or self.algorithm.soft:
+            gradient = self._gradient(gradient, penalty)
         self.scores.grad = gradient.contiguous()  # fused optimizers read memory in order
         for cut in self.cuts:
             cut.pulled = None
+
+    def _gradient(self, pulled: Tensor, penalty: float) -> Tensor:
+        """dL/dM (R, C) -> dL/dS in the shape of the scores, which may be the same memory."""
+        assert self.scores is not None
+        scores, algorithm = self.scores.detach(), self.algorithm
+        gradient = pulled if pulled.shape == scores.shape else torch.empty_like(scores)
+        for rows in self._rows():
+            own = self._part(scores, rows)
+            seen = own - self.offset if self.offset else own
+            part = algorithm.score_gradient(seen, self.mask[rows], pulled[rows], self.threshold)
+            if penalty:
+                share = self.present * penalty / scores.numel()
+                part.add_(algorithm.penalty_gradient(own), alpha=share)
+            target = self._part(gradient, rows)
+            if part.data_ptr() != target.data_ptr():
+                target.copy_(part)
+        return gradient
+
+    def _rows(self) -> Iterator[slice]:
+        """The rows of the mask in pieces: what is made of one on the way stays in the cache."""
+        rows, columns = self.mask.shape
+        step = rows if self.mask.is_cuda else max(1, PIECE // max(1, columns))
+        return (slice(first, first + step) for first in range(0, rows, step))
+
+    def _part(self, scores: Tensor, rows: slice) -> Tensor:
+        """The scores of these rows of the mask."""
+        return scores[rows] if scores.ndim == 2 else scores[:, rows]
 
     @property
     def present(self) -> float:
@@ -132,116 +178,7 @@ class Cut:
         spread = grid.spread(self.groups(mask))
         torch.mul(grid.cells(weights), spread, out=grid.cells(out))
 
-
-class Slot:
-    """One matrix of the model: its full weights here, W' = M * W in the model.
-
-    The two are tensors of their own that take turns as the parameter's data, so nothing is copied.
-    """
-
-    def __init__(self, name: str, module: nn.Module) -> None:
-        self.name = name
-        self.module = module
-        self.cuts: list[Cut] = []
-        weight, bias = module.weight, getattr(module, "bias", None)
-        assert isinstance(weight, nn.Parameter)
-        self.weight = weight
-        self.bias: nn.Parameter | None = bias
-        self.full = weight.data
-        self.masked = torch.empty_like(weight.data)
-        self.full_bias = None if bias is None else bias.data.clone()
-        self.alive = self.masked.new_ones(0)  # (out,), 1 where a row has any live weight
-
-    def full_matrix(self) -> Tensor:
-        return matrix(self.module, self.full)
-
-    def full_mask(self, evaluated: bool = False) -> Tensor:
-        """The product of the masks, (out, in): as in the model, or as evaluated."""
-        product = torch.ones_like(self.full_matrix())
-        for cut in self.cuts:
-            cut.scale(product, cut.tie.evaluated() if evaluated else cut.tie.mask, out=product)
-        return product
-
-    def live_weights(self) -> int:
-        """How many weights are not zero in the masks as they are evaluated."""
-        if len(self.cuts) > 1:
-            return int(torch.count_nonzero(self.full_mask(evaluated=True)))
-        (cut,) = self.cuts
-        return int(torch.count_nonzero(cut.tie.evaluated())) * cut.site.grid.size
-
-    def put_masked(self) -> None:
-        """W' = M * W in the model; a bias lives where its row has a live weight."""
-        self._follow_device()
-        source, target = self.full_matrix(), matrix(self.module, self.masked)
-        for cut in self.cuts:
-            cut.scale(source, cut.tie.mask, out=target)
-            source = target
-        self.weight.data = self.masked
-        if self.bias is not None and self.full_bias is not None:
-            self.alive = self._live_rows()
-            torch.mul(self.full_bias, self.alive, out=self.bias.data)
-
-    def put_full(self) -> None:
-        self.weight.data = self.full
-        if self.bias is not None and self.full_bias is not None:
-            self.bias.data.copy_(self.full_bias)
-
-    def keep_full(self) -> None:
-        """After the optimizer has updated W in the model."""
-        self.full = self.weight.data
-        if self.bias is not None and self.full_bias is not None:
-            self.full_bias.copy_(self.bias.data)
-
-    def pull_gradient(self) -> None:
-        """From dL/dW' to dL/dM of each group (kept) and dL/dW (in place of the gradient)."""
-        if self.weight.grad is None:
-            return
-        gradient = matrix(self.module, self.weight.grad)
-        if any(cut.tie.scores is not None for cut in self.cuts):
-            # W' is of no more use until the next one is made: its memory takes the product.
-            product = torch.mul(gradient, self.full_matrix(), out=matrix(self.module, self.masked))
-            for cut in self.cuts:
-                cut.pulled = cut.site.grid.sum(self._times_other_masks(product, cut))
-        for cut in self.cuts:
-            cut.scale(gradient, cut.tie.mask, out=gradient)
-        if self.bias is not None and self.bias.grad is not None:
-            self.bias.grad.mul_(self.alive)
-
-    def _times_other_masks(self, product: Tensor, mine: Cut) -> Tensor:
-        others = [cut for cut in self.cuts if cut is not mine]
-        for cut in others:
-            target = torch.empty_like(product)
-            cut.scale(product, cut.tie.mask, out=target)
-            product = target
-        return product
-
-    def _live_rows(self) -> Tensor:
-        if len(self.cuts) > 1:
-            return (self.full_mask().amax(1) > 0).to(self.full.dtype)
-        (cut,) = self.cuts
-        return cut.site.grid.live_rows(cut.groups(cut.tie.mask))
-
-    def _follow_device(self) -> None:
-        # The model may have been moved after the pruner was made.
-        device = self.weight.device
-        if self.full.device != device:
-            self.full, self.masked = self.full.to(device), self.masked.to(device)
-            self.full_bias = None if self.full_bias is None else self.full_bias.to(device)
-
-
-def build(model: nn.Module, sites: Sequence[Site]) -> tuple[list[Slot], list[Tie]]:
-    """One slot a matrix, one tie a score tensor."""
-    modules = dict(model.named_modules())
-    slots: dict[str, Slot] = {}
-    shared: dict[str, list[Cut]] = {}
-    for site in sites:
-        if site.module not in slots:
-            slots[site.module] = Slot(site.module, modules[site.module])
-        slot = slots[site.module]
-        slot.cuts.append(Cut(site, slot))
-        shared.setdefault(site.scores, []).append(slot.cuts[-1])
-    ties = [Tie(name, members) for name, members in shared.items()]
-    for tie in ties:
-        for cut in tie.cuts:
-            cut.tie = tie
-    return list(slots.values()), ties
+    def spread(self, mask: Tensor, out: Tensor) -> None:
+        """out = M, (out, in)."""
+        grid = self.site.grid
+        grid.cells(out).copy_(grid.spread(self.groups(mask)))

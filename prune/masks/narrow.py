@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from prune.errors import TrainingError
-from prune.masks.groups import Cut, Slot, Tie
+from prune.masks.groups import Cut, Tie
 from prune.masks.policy import Site
 from prune.masks.pruner import Pruner
+from prune.masks.slots import Slot
 from prune.masks.structure import Attention, Ffn
 
 ROWS, COLUMNS = 0, 1
@@ -22,7 +23,7 @@ ROWS, COLUMNS = 0, 1
 
 @dataclass(frozen=True)
 class Replaced:
-    """Scores that stand for others, of which they are the slices `index` along `axis`."""
+    """Scores that stand for others, of which they are the slices `index` along `axis` (-2, -1)."""
 
     scores: nn.Parameter
     axis: int
@@ -83,7 +84,7 @@ def follow(pruner: Pruner, cut: Mapping[str, Side]) -> dict[nn.Parameter, Replac
         if keep:
             index = _take(tie, *keep)
             if old is not None and tie.scores is not None:
-                replaced[old] = Replaced(tie.scores, keep[0], index)
+                replaced[old] = Replaced(tie.scores, keep[0] - 2, index)
     pruner.slots = [slots[slot.name] for slot in pruner.slots if slot.name in slots]
     pruner.sites = [cut.site for slot in pruner.slots for cut in slot.cuts]
     pruner.apply()
@@ -100,12 +101,12 @@ def _widths(layer: Attention | Ffn) -> tuple[int, ...]:
 def _extent(site: Site, axis: int) -> int:
     """Rows or columns of the matrix that one score decides about."""
     groups = site.grid.shape(site.shape)
-    scores = site.algorithm.scores_shape(groups)
+    scores = site.algorithm.scores_shape(groups)[-2:]
     return (site.grid.rows, site.grid.columns)[axis] * (groups[axis] // scores[axis])
 
 
 def _groups(tie: Tie, cut: Mapping[str, Side]) -> tuple[int, Tensor] | None:
-    """The axis of the scores along which groups go, and which (groups,) stay."""
+    """Along which of the last two axes of the scores groups go (0, 1), and which (groups,) stay."""
     found: tuple[int, Tensor] | None = None
     for one in tie.cuts:
         side = cut.get(one.site.module)
@@ -151,7 +152,7 @@ def _take(tie: Tie, axis: int, stays: Tensor) -> Tensor:
     """Keep the scores where `stays` (scores along `axis`,) is true; their index."""
     index = stays.nonzero()[:, 0].to(tie.mask.device)
     if tie.scores is not None:
-        tie.scores = nn.Parameter(tie.scores.detach().index_select(axis, index))
+        tie.scores = nn.Parameter(tie.scores.detach().index_select(axis - 2, index))
     each = tie.mask.shape[axis] // len(stays)  # groups of a score: four for 2:4
     kept = stays.repeat_interleave(each).to(tie.mask.device)
     goes = tie.mask[~kept] if axis == ROWS else tie.mask[:, ~kept]

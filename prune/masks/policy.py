@@ -28,7 +28,7 @@ class Site:
     algorithm: Algorithm
     geometry: Geometry
     grid: Grid
-    flipped: bool
+    flipped: bool  # the scores lie as the transpose does
     weight: float
     pool: str  # score tensors with the same name are ranked together
 
@@ -113,7 +113,8 @@ def _apply(rule: Rule, modules: dict[str, nn.Module]) -> Iterator[Site]:
             algorithm=rule.algorithm,
             geometry=geometry,
             grid=grid,
-            flipped=flipped,
+            # Scores of its own lie as the matrix does: a product with a transpose is slow.
+            flipped=flipped and rule.share is not None,
             weight=rule.weight,
             pool=rule.part if rule.pooled and rule.algorithm.ranks else "",
         )

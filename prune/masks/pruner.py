@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from prune.errors import PolicyError, TrainingError
-from prune.masks.groups import OFF, Slot, Tie, build
+from prune.masks.groups import OFF, Tie
 from prune.masks.policy import Policy, Rule, Site, resolve
 from prune.masks.refusals import refuse_sharded, refuse_step
-from prune.masks.remask import draw_noise, mask_together
+from prune.masks.remask import mask_together
 from prune.masks.schedule import Ramp
+from prune.masks.slots import Slot, build
 
 
 class Pruner:
@@ -155,9 +156,9 @@ class Pruner:
     @torch.no_grad()
     def remask(self, evaluation: bool) -> None:
         """The first half of `apply`: the masks alone."""
-        for tie in self.ties:
+        for number, tie in enumerate(self.ties):
             tie.set(self.ramp, self.step, self.dial)
-        draw_noise(self.ties, self.seed, self.step)
+            tie.drawn = (self.seed, self.step, number)
         for pool in self._pools():
             mask_together(pool, evaluation)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from prune.errors import TrainingError
-from prune.masks.groups import Slot
+from prune.masks.slots import Slot
 
 
 def refuse_sharded(slots: Sequence[Slot]) -> None:

@@ -1,20 +1,8 @@
-"""New masks for a step: the noise they need, and scores that are ranked together."""
+"""New masks for a step: scores that are ranked together."""
 
 import torch
 
 from prune.masks.groups import Tie
-
-
-def draw_noise(ties: list[Tie], seed: int, step: int) -> None:
-    """u ~ U(0, 1) for the masks that need it: a function of seed and step, so resume is exact."""
-    sources: dict[torch.device, torch.Generator] = {}
-    for tie in ties:
-        if tie.algorithm.noisy and tie.scores is not None:
-            scores = tie.scores
-            if scores.device not in sources:
-                source = sources[scores.device] = torch.Generator(scores.device)
-                source.manual_seed((seed * 1_000_003 + step) % 2**63)
-            tie.noise = torch.empty_like(scores).uniform_(generator=sources[scores.device])
 
 
 def mask_together(pool: list[Tie], evaluation: bool) -> None:

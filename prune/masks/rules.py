@@ -77,11 +77,14 @@ def hybrid(
     )
 
 
-def structured(density: float | None = None, penalty: float = 10.0) -> Policy:
+def structured(
+    density: float | None = None, penalty: float = 10.0, schedule: Schedule | None = None
+) -> Policy:
     """Whole heads and whole neurons."""
     algorithm: Algorithm = SigmoidThreshold() if density is None else TopK(density)
     return Policy(
         attention=Part(algorithm, Heads()),
         ffn=Part(algorithm, Rows(), sharing="pair"),
         penalty=penalty if density is None else 0.0,
+        schedule=schedule or Schedule(),
     )

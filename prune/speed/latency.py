@@ -54,6 +54,16 @@ class Profile:
         layers = zip(heads, neurons, strict=True)
         return self.factor * self.outside_ms + sum(self.layer_ms(h, n) for h, n in layers)
 
+    def times(self, unit: float) -> "Profile":
+        """The same in a unit that is `unit` times as small."""
+        return dataclasses.replace(
+            self,
+            outside_ms=unit * self.outside_ms,
+            base_ms=unit * self.base_ms,
+            heads=[(units, unit * ms) for units, ms in self.heads],
+            neurons=[(units, unit * ms) for units, ms in self.neurons],
+        )
+
     def fitted(self, seen: Sequence[tuple[Sequence[int], Sequence[int], float]]) -> "Profile":
         """With the factor that fits whole networks best: (heads, neurons, ms) of each."""
         plain = dataclasses.replace(self, factor=1.0)
@@ -68,6 +78,21 @@ def at(curve: Curve, units: int) -> float:
     right = min(max(1, bisect.bisect_left(points, (units, float("-inf")))), len(points) - 1)
     (x0, y0), (x1, y1) = points[right - 1], points[right]
     return y0 + (y1 - y0) * (units - x0) / (x1 - x0)
+
+
+def rising(curve: Curve) -> Curve:
+    """The nearest curve that never falls and starts at 0: more units never take less time.
+
+    What falls is noise: neighbours that do get their mean (isotonic regression).
+    """
+    levels: list[tuple[float, int]] = []  # sum and number of neighbours at one level
+    for _, ms in curve:
+        levels.append((max(0.0, ms), 1))
+        while len(levels) > 1 and levels[-2][0] / levels[-2][1] > levels[-1][0] / levels[-1][1]:
+            (total, count), (more, others) = levels[-2:]
+            levels[-2:] = [(total + more, count + others)]
+    flat = [total / count for total, count in levels for _ in range(count)]
+    return [(units, ms) for (units, _), ms in zip(curve, flat, strict=True)]
 
 
 def fingerprint(device: str) -> str:

@@ -22,20 +22,21 @@ class Workload:
 
     lengths: in tokens, of real inputs; without them every input has `length`. padded: each batch is
     padded to `length`; else inputs of similar length share a batch, as long as its longest one, and
-    a pass is the mean over such batches.
+    a pass is the mean over `pieces` such batches.
     """
 
     batch: int
     length: int
     lengths: tuple[int, ...] = ()
     padded: bool = True
+    pieces: int = PIECES
 
     def batches(self, model: PreTrainedModel, draw: int) -> list[dict[str, Tensor]]:
         """Fresh random inputs, the same ones for the same number `draw`."""
         generator = torch.Generator().manual_seed(draw % 2**32)
         if not self.lengths:
             return [random_inputs(model, self.batch, self.length, generator)]
-        rows = self._rows(1 if self.padded else PIECES)
+        rows = self._rows(1 if self.padded else self.pieces)
         chunks = [rows[i : i + self.batch] for i in range(0, len(rows), self.batch)]
         found = []
         for chunk in chunks:

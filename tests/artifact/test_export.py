@@ -71,6 +71,20 @@ def test_batch_and_length_are_free_and_heads_are_fused_layer_by_layer(
             assert torch.allclose(found[name], expected[name], atol=1e-3), (rows, length)
 
 
+@pytest.mark.parametrize("name", ["onnx", "int8_static"])
+def test_onnx_runtime_leaves_the_norms_alone(
+    files: dict[str, Exported], name: str, tmp_path: Path
+) -> None:
+    runtime: Any = need("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    runtime.InferenceSession(str(files[name].path), options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert kinds.count("LayerNormalization") == 7  # of the embeddings, and two a layer
+    assert "SkipLayerNormalization" not in kinds
+
+
 def test_int8_is_near_and_not_equal(files: dict[str, Exported]) -> None:
     file = files["int8_static"]
     assert 1e-5 < file.difference < 3

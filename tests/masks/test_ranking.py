@@ -44,6 +44,19 @@ def test_large(seed: int, density: float, kind: str) -> None:
     assert torch.equal(keep_largest(values, count), by_sorting(values, count))
 
 
+@pytest.mark.parametrize("kept", [1, 2, 300, 5000, -5000, -300, -2, -1])
+def test_nearly_nothing_and_nearly_all(kept: int) -> None:
+    values = torch.randn(500, 256)
+    count = kept % values.numel()
+    assert torch.equal(keep_largest(values, count), by_sorting(values, count))
+
+
+def test_values_that_are_no_numbers_do_not_hang() -> None:
+    values = torch.randn(500, 256)
+    values[::3, ::5] = float("nan")
+    assert 0 < keep_largest(values, 60_000).sum() <= values.numel()
+
+
 @pytest.mark.parametrize(
     ("density", "total", "kept"), [(0.5, 3, 2), (0, 9, 0), (1, 9, 9), (0.05, 10, 1)]
 )

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from prune.masks import groups
 from prune.masks.algorithms import L0, Ampere, Magnitude, SigmoidThreshold, Threshold, TopK
 from prune.masks.geometry import Block, Geometry, Heads, Rows
 from prune.masks.policy import Policy, Rule, Site
@@ -80,7 +81,7 @@ class Reference(nn.Module):
     def scores_shape(self, site: Site) -> tuple[int, ...]:
         out, inner = self.net.get_submodule(site.module).weight.shape
         if isinstance(site.algorithm, Ampere):
-            return out, inner // 4, 6
+            return 6, out, inner // 4
         shape = (out // site.grid.rows, inner // site.grid.columns)
         return shape[::-1] if site.flipped else shape
 
@@ -93,14 +94,14 @@ class Reference(nn.Module):
             return self.rank(self.magnitude(site), tau)
         scores = self.scores[key_of(site.scores)]
         if isinstance(site.algorithm, L0):
-            u = self.noise(site.scores)
-            s = torch.sigmoid((torch.logit(u) + scores) / (2 / 3))
+            s = torch.sigmoid((self.noise(site.scores) + scores) / (2 / 3))
             return torch.clip(s * 1.2 - 0.1, 0, 1)
         if isinstance(site.algorithm, Ampere):
             patterns = [
                 [i in pair for i in range(4)] for pair in itertools.combinations(range(4), 2)
             ]
-            return (torch.softmax(tau * scores, -1) @ torch.tensor(patterns).double()).flatten(1)
+            shares = torch.softmax(tau * scores, 0).movedim(0, -1)
+            return (shares @ torch.tensor(patterns).double()).flatten(1)
         hard = self.rank(scores.detach(), tau) if site.algorithm.ranks else self.cut(site, scores)
         return StraightThrough.apply(scores, hard.detach())  # type: ignore[no-any-return]
 
@@ -217,6 +218,12 @@ def test_masks_between_steps_are_masked_layers(
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_product_of_masks_is_a_product(name: str) -> None:
     train_both(PRODUCTS[name], OPTIMIZERS["adamw"])
+
+
+@pytest.mark.parametrize("name", ["ampere", "ampere x l0", "sigmoid_threshold"])
+def test_a_mask_made_in_pieces_is_the_mask(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "PIECE", 40)  # two rows, or three that do not divide the matrix
+    train_both(PRODUCTS.get(name) or rules(name, "unstructured"), OPTIMIZERS["adamw"])
 
 
 def train_both(policy: Policy, kind: Callable[..., torch.optim.Optimizer]) -> set[float]:

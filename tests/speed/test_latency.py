@@ -46,6 +46,24 @@ def test_the_factor_makes_the_largest_error_as_small_as_can_be(errors: list[floa
     assert max(ratios) == pytest.approx(1 + fitted.residual)
 
 
+@given(curves)
+def test_noise_is_levelled_and_a_rising_curve_left_alone(curve: list[tuple[int, float]]) -> None:
+    level = latency.rising(curve)
+    heights = [ms for _, ms in level]
+    assert heights == sorted(heights) and [x for x, _ in level] == [x for x, _ in curve]
+    assert sum(heights) == pytest.approx(sum(ms for _, ms in curve))
+    assert [ms for _, ms in latency.rising(level)] == pytest.approx(heights)
+    steps = list(zip(range(len(curve)), sorted(ms for _, ms in curve), strict=True))
+    assert latency.rising(steps) == steps
+
+
+def test_another_unit_is_another_number_and_the_same_network() -> None:
+    other = PROFILE.times(1000.0)
+    for heads, neurons in (([3, 0], [4, 0]), ([0], [8])):
+        ms = PROFILE.predict_ms(heads, neurons)
+        assert other.predict_ms(heads, neurons) == pytest.approx(1000 * ms)
+
+
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "table.json"
     assert latency.load(path) == {}
@@ -67,4 +85,6 @@ def test_a_machine_is_measured_once(runs: Path, capsys: pytest.CaptureFixture[st
     (file,) = (runs / ".profiles").iterdir()
     (found,) = latency.load(file).values()
     assert found.setting == SETTING
-    assert found.predict_ms([4, 4], [128, 128]) > found.predict_ms([1, 1], [8, 8]) > 0
+    for curve in (found.heads, found.neurons):
+        assert len({units for units, _ in curve}) == len(curve)
+    assert found.predict_ms([4, 4], [128, 128]) >= found.predict_ms([1, 1], [8, 8]) > 0

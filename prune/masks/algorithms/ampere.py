@@ -42,14 +42,31 @@ class Ampere(Algorithm):
         return self.temperature
 
     def scores_shape(self, groups: tuple[int, int]) -> tuple[int, ...]:
-        return groups[0], groups[1] // 4, len(PATTERNS)
+        # Pattern by pattern: a softmax over the last axis of six takes twelve times as long.
+        return len(PATTERNS), groups[0], groups[1] // 4
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return patterns(scores.dtype, scores.device)[scores.argmax(-1)].flatten(1)
+        return patterns(scores.dtype, scores.device)[scores.argmax(0)].flatten(1)
 
-    def training_mask(self, scores: Tensor, threshold: float, noise: Tensor | None) -> Tensor:
-        shares = torch.softmax(threshold * scores, -1)
-        return (shares @ patterns(scores.dtype, scores.device)).flatten(1)
+    def training_mask(
+        self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
+    ) -> Tensor:
+        shares = torch.softmax(threshold * scores, 0).flatten(1)
+        places = patterns(scores.dtype, scores.device).T @ shares
+        mask = places.view(4, *scores.shape[1:]).permute(1, 2, 0)
+        if out is None:
+            return mask.flatten(1)
+        out.view(mask.shape).copy_(mask)
+        return out
+
+    def score_gradient(
+        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
+    ) -> Tensor:
+        """dL/dS_p = T share_p (g_p - sum over q of share_q g_q), g_p = sum of dL/dM over p."""
+        shares = torch.softmax(threshold * scores, 0)
+        of_patterns = threshold * patterns(scores.dtype, scores.device)
+        gradient = (of_patterns @ mask_gradient.reshape(-1, 4).T).view_as(scores)
+        return torch._softmax_backward_data(gradient, shares, 0, shares.dtype)
 
 
 @cache

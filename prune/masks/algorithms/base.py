@@ -20,7 +20,7 @@ class Algorithm(ABC):
     learned: ClassVar[bool] = True  # scores are parameters; otherwise they come from the weights
     ranks: ClassVar[bool] = False  # the threshold is the density to keep
     soft: ClassVar[bool] = False  # in training the mask is real-valued and differentiable
-    noisy: ClassVar[bool] = False  # in training the mask depends on noise u ~ U(0, 1)
+    noisy: ClassVar[bool] = False  # in training the mask depends on noise ln u - ln(1 - u)
     penalised: ClassVar[bool] = True  # the penalty pushes its scores down
     initial: ClassVar[float] = 0.0  # where scores start
     cuts: ClassVar[bool] = False  # a group dies below a score, so lowering all scores kills more
@@ -38,24 +38,29 @@ class Algorithm(ABC):
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
         """S -> M as it is evaluated, saved and shipped."""
 
-    def training_mask(self, scores: Tensor, threshold: float, noise: Tensor | None) -> Tensor:
-        """S -> M as the forward passes of training see it; `noise` is u, of the shape of S."""
-        return self.mask(scores, threshold)
+    def training_mask(
+        self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
+    ) -> Tensor:
+        """S -> M as the forward passes of training see it; `noise` is of the shape of S.
+
+        M is written into `out`, if that is given.
+        """
+        mask = self.mask(scores, threshold)
+        return mask if out is None else out.copy_(mask)
 
     def scores_shape(self, groups: tuple[int, int]) -> tuple[int, ...]:
         """The shape of S for a mask of shape `groups`."""
         return groups
 
     def score_gradient(
-        self, scores: Tensor, mask_gradient: Tensor, threshold: float, noise: Tensor | None
+        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
     ) -> Tensor:
-        """dL/dM -> dL/dS: straight-through, or the derivative of the mask where it has one."""
-        if not self.soft:
-            return mask_gradient
-        with torch.enable_grad():
-            leaf = scores.detach().requires_grad_()
-            mask = self.training_mask(leaf, threshold, noise)
-        return torch.autograd.grad(mask, leaf, mask_gradient)[0]
+        """dL/dM -> dL/dS at the training mask M: straight-through.
+
+        Soft algorithms give the derivative of their mask instead, which autograd would take more
+        time for. `mask_gradient` may be overwritten.
+        """
+        return mask_gradient
 
     def presence(self, scores: Tensor) -> Tensor:
         """What the penalty averages, a sigmoid of S: here the L1 penalty's sigmoid(S)."""
@@ -66,6 +71,6 @@ class Algorithm(ABC):
         return self.presence(scores).mean()
 
     def penalty_gradient(self, scores: Tensor) -> Tensor:
-        """dr/dS."""
+        """n dr/dS, of n scores."""
         present = self.presence(scores)
-        return present * (1 - present) / scores.numel()
+        return torch.addcmul(present, present, present, value=-1)

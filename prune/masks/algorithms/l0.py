@@ -10,6 +10,7 @@ from torch import Tensor
 from prune.masks.algorithms.base import Algorithm
 
 LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3  # the stretch beyond [0, 1], and the temperature
+EDGE = 1e-6  # M that is so near to 0 or 1 counts as there: nothing flows
 
 
 @final
@@ -17,10 +18,11 @@ LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3  # the stretch beyond [0, 1], and the tempe
 class L0(Algorithm):
     """M = clip(s (r - l) + l, 0, 1), the hard concrete distribution; real-valued.
 
-    In training s = sigmoid((ln u - ln(1 - u) + S) / beta) with u ~ U(0, 1), and the gradient goes
-    through M at the same u; evaluated, s = sigmoid(S), so a group dies at S <= -2.398. There is no
-    threshold: the penalty, the probability of M > 0, is the only force. Scores start at 2.197
-    (s = 0.9, M = 0.98), as published, so that the first steps see nearly the whole network.
+    In training s = sigmoid((ln u - ln(1 - u) + S) / beta) with u ~ U(0, 1), drawn anew for each
+    step, and the gradient goes through M at the same u; evaluated, s = sigmoid(S), so a group dies
+    at S <= -2.398. There is no threshold: the penalty, the probability of M > 0, is the only force.
+    Scores start at 2.197 (s = 0.9, M = 0.98), as published, so that the first steps see nearly the
+    whole network.
 
     When to use it: to compare with; it needs long runs (Louizos et al. 2018, arXiv:1712.01312).
     Not to be confused with `sigmoid_threshold`, whose mask is 0 or 1 and not random.
@@ -42,14 +44,27 @@ class L0(Algorithm):
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
         return _stretched(torch.sigmoid(scores))
 
-    def training_mask(self, scores: Tensor, threshold: float, noise: Tensor | None) -> Tensor:
+    def training_mask(
+        self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
+    ) -> Tensor:
         assert noise is not None
-        return _stretched(torch.sigmoid((noise.log() - (-noise).log1p() + scores) / BETA))
+        return _stretched(torch.add(scores, noise, out=out).mul_(1 / BETA).sigmoid_(), out)
+
+    def score_gradient(
+        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
+    ) -> Tensor:
+        """dM/dS = (r - l) s (1 - s) / beta where 0 < M < 1; M says what s was."""
+        # (r - l)^2 s (1 - s) is c - a^2 with a = M - 1/2 and c = (r - l)^2 / 4.
+        off, scale = torch.sub(mask, 0.5), 1 / ((RIGHT - LEFT) * BETA)
+        most = off.new_tensor((RIGHT - LEFT) ** 2 / 4 * scale)
+        slope = torch.addcmul(most, off, off, value=-scale)
+        edge = ((RIGHT - LEFT) ** 2 / 4 - 0.25 + EDGE) * scale
+        return mask_gradient.mul_(torch.threshold_(slope, edge, 0.0))
 
     def presence(self, scores: Tensor) -> Tensor:
         """P(M > 0) = sigmoid(S - beta ln(-l / r))."""
-        return torch.sigmoid(scores - BETA * math.log(-LEFT / RIGHT))
+        return torch.sub(scores, BETA * math.log(-LEFT / RIGHT)).sigmoid_()
 
 
-def _stretched(s: Tensor) -> Tensor:
-    return (s * (RIGHT - LEFT) + LEFT).clamp(0, 1)
+def _stretched(s: Tensor, out: Tensor | None = None) -> Tensor:
+    return torch.mul(s, RIGHT - LEFT, out=out).add_(LEFT).clamp_(0, 1)

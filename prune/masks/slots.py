@@ -1,0 +1,127 @@
+"""A Slot is one masked matrix of the model; `build` makes all of them, with the ties they share."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from prune.masks.groups import Cut, Tie
+from prune.masks.layout import matrix
+from prune.masks.policy import Site
+
+
+class Slot:
+    """One matrix of the model: its full weights here, W' = M * W in the model.
+
+    The two are tensors of their own that take turns as the parameter's data, so nothing is copied.
+    """
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name = name
+        self.module = module
+        self.cuts: list[Cut] = []
+        weight, bias = module.weight, getattr(module, "bias", None)
+        assert isinstance(weight, nn.Parameter)
+        self.weight = weight
+        self.bias: nn.Parameter | None = bias
+        self.full = weight.data
+        self.masked = torch.empty_like(weight.data)
+        self.full_bias = None if bias is None else bias.data.clone()
+        self.alive = self.masked.new_ones(0)  # (out,), 1 where a row has any live weight
+
+    def full_matrix(self) -> Tensor:
+        return matrix(self.module, self.full)
+
+    def full_mask(self, evaluated: bool = False) -> Tensor:
+        """The product of the masks, (out, in): as in the model, or as evaluated."""
+        return self._product(torch.empty_like(self.full_matrix()), evaluated)
+
+    def live_weights(self) -> int:
+        """How many weights are not zero in the masks as they are evaluated."""
+        if len(self.cuts) > 1:
+            return int(torch.count_nonzero(self.full_mask(evaluated=True)))
+        (cut,) = self.cuts
+        return int(torch.count_nonzero(cut.tie.evaluated())) * cut.site.grid.size
+
+    def put_masked(self) -> None:
+        """W' = M * W in the model; a bias lives where its row has a live weight."""
+        self._follow_device()
+        target = matrix(self.module, self.masked)
+        if len(self.cuts) > 1:
+            self.alive = (self._product(target).amax(1) > 0).to(target.dtype)
+            target.mul_(self.full_matrix())
+        else:
+            (cut,) = self.cuts
+            cut.scale(self.full_matrix(), cut.tie.mask, out=target)
+            self.alive = cut.site.grid.live_rows(cut.groups(cut.tie.mask))
+        self.weight.data = self.masked
+        if self.bias is not None and self.full_bias is not None:
+            torch.mul(self.full_bias, self.alive, out=self.bias.data)
+
+    def put_full(self) -> None:
+        self.weight.data = self.full
+        if self.bias is not None and self.full_bias is not None:
+            self.bias.data.copy_(self.full_bias)
+
+    def keep_full(self) -> None:
+        """After the optimizer has updated W in the model."""
+        self.full = self.weight.data
+        if self.bias is not None and self.full_bias is not None:
+            self.full_bias.copy_(self.bias.data)
+
+    def pull_gradient(self) -> None:
+        """From dL/dW' to dL/dM of each group (kept) and dL/dW (in place of the gradient)."""
+        if self.weight.grad is None:
+            return
+        gradient = matrix(self.module, self.weight.grad)
+        if any(cut.tie.scores is not None for cut in self.cuts):
+            # W' is of no more use until the next one is made: its memory takes the product.
+            product = torch.mul(gradient, self.full_matrix(), out=matrix(self.module, self.masked))
+            *others, last = sorted(self.cuts, key=lambda cut: -cut.site.grid.size)
+            for cut in others:
+                cut.pulled = cut.site.grid.sum(self._times_other_masks(product.clone(), cut))
+            # Of single weights the sum is the product itself, so it comes last.
+            last.pulled = last.site.grid.sum(self._times_other_masks(product, last))
+        for cut in self.cuts:
+            cut.scale(gradient, cut.tie.mask, out=gradient)
+        if self.bias is not None and self.bias.grad is not None:
+            self.bias.grad.mul_(self.alive)
+
+    def _times_other_masks(self, product: Tensor, mine: Cut) -> Tensor:
+        """In place."""
+        for cut in self.cuts:
+            if cut is not mine:
+                cut.scale(product, cut.tie.mask, out=product)
+        return product
+
+    def _product(self, out: Tensor, evaluated: bool = False) -> Tensor:
+        first, *others = self.cuts
+        first.spread(first.tie.evaluated() if evaluated else first.tie.mask, out)
+        for cut in others:
+            cut.scale(out, cut.tie.evaluated() if evaluated else cut.tie.mask, out=out)
+        return out
+
+    def _follow_device(self) -> None:
+        # The model may have been moved after the pruner was made.
+        device = self.weight.device
+        if self.full.device != device:
+            self.full, self.masked = self.full.to(device), self.masked.to(device)
+            self.full_bias = None if self.full_bias is None else self.full_bias.to(device)
+
+
+def build(model: nn.Module, sites: Sequence[Site]) -> tuple[list[Slot], list[Tie]]:
+    """One slot a matrix, one tie a score tensor."""
+    modules = dict(model.named_modules())
+    slots: dict[str, Slot] = {}
+    shared: dict[str, list[Cut]] = {}
+    for site in sites:
+        if site.module not in slots:
+            slots[site.module] = Slot(site.module, modules[site.module])
+        slot = slots[site.module]
+        slot.cuts.append(Cut(site, slot))
+        shared.setdefault(site.scores, []).append(slot.cuts[-1])
+    ties = [Tie(name, members) for name, members in shared.items()]
+    for tie in ties:
+        for cut in tie.cuts:
+            cut.tie = tie
+    return list(slots.values()), ties
