@@ -15,11 +15,13 @@ processor has no AVX-512. That loop is so slow that bf16 is measured on few toke
 import argparse
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from block_sparse_cases import INPUTS, MANY, Contender, Setting, both_ways, forward, merge
 from block_sparse_models import model_cases
 from block_sparse_table import Case
+from common import RESULTS
 from torch import Tensor, nn
 
 from prune.kernels import BlockSparseLinear, backends
@@ -171,6 +173,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="as 1 2 (default)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="a trial: smaller, nothing written")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
     given = parser.parse_args()
     for threads in given.threads if given.device == "cpu" else [1]:
         torch.set_num_threads(threads)
@@ -179,7 +182,7 @@ def main() -> None:
         for part in given.parts or PARTS:
             cases = [case for dtype in setting.dtypes for case in PARTS[part](setting, dtype)]
             if not given.quick:
-                merge(setting, part, cases)
+                merge(setting, part, cases, given.out)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from block_sparse_table import Case
-from common import MIN_PAIRS, RESULTS, environment, interleaved, read, row_of, save
+from common import MIN_PAIRS, environment, interleaved, read, row_of, save
 from torch import Tensor, nn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -141,13 +142,13 @@ def _processor(device: str, name: str) -> str:
     return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
 
 
-def merge(setting: Setting, part: str, cases: Sequence[Case]) -> None:
+def merge(setting: Setting, part: str, cases: Sequence[Case], folder: Path) -> None:
     """Put the cases of one part in place of what the file had of it, for as many threads.
 
     Raises SystemExit, and writes nothing, if the file is of another processor or other versions.
     """
     name = "block_sparse" if setting.device == "cpu" else f"block_sparse_{setting.device}"
-    path, now = RESULTS / f"{name}.json", environment(setting.threads)
+    path, now = folder / f"{name}.json", environment(setting.threads)
     now["processor"] = _processor(setting.device, now["processor"])
     rows: list[dict[str, Any]] = []
     if path.exists():
@@ -161,4 +162,5 @@ def merge(setting: Setting, part: str, cases: Sequence[Case]) -> None:
     now["threads"] = max(row["threads"] for row in rows)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     about = "Random blocks, BERT-base shapes; ratios are times over those of a dense layer"
-    save(name, {"benchmark": name, "about": about, "date": today, "environment": now, "rows": rows})
+    content = {"benchmark": name, "about": about, "date": today, "environment": now, "rows": rows}
+    save(name, content, folder)
