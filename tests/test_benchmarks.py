@@ -116,21 +116,18 @@ def case(ratio: float, **facts: Any) -> Any:
     return block_sparse_table.Case(*times, **(known | facts))
 
 
-def merged(part: str, threads: int, *found: Any) -> str:
-    cases.merge(cases.Setting("cpu", threads, False), part, found)
-    return table.table(cases.RESULTS)
+def merged(folder: Path, part: str, threads: int, *found: Any) -> str:
+    cases.merge(cases.Setting("cpu", threads, False), part, found, folder)
+    return table.table(folder)
 
 
-def test_parts_are_merged_and_become_one_short_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (common, cases):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
+def test_parts_are_merged_and_become_one_short_table(tmp_path: Path) -> None:
     layer = {"part": "layer", "shape": "layer"}
-    merged("layer", 1, case(0.98, **layer, density=0.95), case(0.28, **layer))
-    merged("layer", 1, case(1.02, **layer, density=0.95), case(0.26, **layer))
-    merged("layer", 2, case(0.97, **layer, density=0.95, threads=2))
+    merged(tmp_path, "layer", 1, case(0.98, **layer, density=0.95), case(0.28, **layer))
+    merged(tmp_path, "layer", 1, case(1.02, **layer, density=0.95), case(0.26, **layer))
+    merged(tmp_path, "layer", 2, case(0.97, **layer, density=0.95, threads=2))
     text = merged(
+        tmp_path,
         "grid",
         1,
         *(case(ratio) for ratio in (0.25, 0.5)),
@@ -153,13 +150,11 @@ def test_parts_are_merged_and_become_one_short_table(
 def test_results_of_two_machines_are_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (common, cases):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
-    merged("grid", 1, case(0.5))
+    merged(tmp_path, "grid", 1, case(0.5))
     before = (tmp_path / "block_sparse.json").read_bytes()
     monkeypatch.setattr(common, "_processor", lambda: "another")
     with pytest.raises(SystemExit, match="another machine"):
-        merged("grid", 1, case(0.4))
+        merged(tmp_path, "grid", 1, case(0.4))
     assert (tmp_path / "block_sparse.json").read_bytes() == before
 
 
