@@ -39,12 +39,22 @@ class Tie:
         self.drawn: tuple[int, ...] = (0, 0, 0)  # what the noise of the current step follows from
         # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
         self.gone: tuple[int, int] = (0, 0)
-        shape = site.groups
-        self.mask = torch.ones(shape, dtype=weight.dtype, device=weight.device)
+        ones = weight.new_ones(site.groups)
+        self.mask = ones
         self.scores: nn.Parameter | None = None
         if self.algorithm.learned:
-            scores = self.mask.new_full(self.algorithm.scores_shape(shape), self.algorithm.initial)
-            self.scores = nn.Parameter(scores)
+            shape = self.algorithm.scores_shape(site.groups)
+            self.scores = nn.Parameter(ones.new_full(shape, self.algorithm.initial))
+
+    @property
+    def mask(self) -> Tensor:
+        """M, one value a group: numbers where the algorithm is soft, else bytes of 0 and 1."""
+        return self._mask
+
+    @mask.setter
+    def mask(self, mask: Tensor) -> None:
+        # Bytes are a quarter of the memory, and a product with them hardly takes longer.
+        self._mask = mask if self.algorithm.soft else mask.to(torch.uint8)
 
     def importance(self) -> Tensor:
         """What the algorithm ranks: the scores, or the mean |W| of each group over its matrices."""
@@ -52,7 +62,7 @@ class Tie:
             scores = self.scores.detach()
             return scores - self.offset if self.offset else scores
         if not self.cuts:  # its matrices were cut off
-            return self.mask
+            return self.mask.float()
         sums = [cut.as_scores(cut.site.grid.sum(cut.slot.full_matrix().abs())) for cut in self.cuts]
         total = sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
         size = sum(cut.site.grid.size for cut in self.cuts)
