@@ -1,4 +1,4 @@
-"""A case of `block_sparse.py`; README's table: a line a claim, a column for a type and threads."""
+"""A case of `block_sparse.py`; its table: a line a claim, a column for a type and threads."""
 
 import itertools
 import statistics
@@ -45,7 +45,7 @@ def table(path: Path) -> str:
         f"{content['about']}: {env['processor']}, {env['cores']} cores, torch "
         f"{env['packages'].get('torch')}, {content['date']}; {', '.join(dense)}; a layer reads "
         f"{', '.join(f'{n:,} tokens in {d}' for d, n in tokens.items())} "
-        f"([{path.name}](benchmarks/results/{path.name}))."
+        f"([{path.name}](../benchmarks/results/{path.name}))."
     )
     columns = [[c for c in cases if (c.dtype, c.threads) == key] for key in keys]
     rows = [["", "goal", *names], ["---"] * (2 + len(names))]
@@ -56,8 +56,21 @@ def table(path: Path) -> str:
     return about + "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def goals(path: Path) -> list[str]:
+    """The claims about fp32 on one thread that have a goal, for README's table."""
+    _, cases = read(path, Case)
+    column = [case for case in cases if (case.dtype, case.threads) == ("fp32", 1)]
+    found = []
+    for what, goal, value in lines(column):
+        if goal and (text := value(column)):
+            text = text.removesuffix(missed(False))
+            verdict = "met" if text == value(column) else "**not met**"
+            found.append(f"| block-sparse: {what} | a dense layer | {text} | {goal} | {verdict} |")
+    return found
+
+
 def lines(cases: Cases) -> list[Line]:
-    """The claims, in the order of README; a line without any value is left out."""
+    """The claims, in order; a line without any value is left out."""
     found: list[Line] = []
     for case in (c for c in cases if c.part == "layer" and c.density != 0.25):
         same = picked(part="layer", density=case.density, block=case.block)

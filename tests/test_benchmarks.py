@@ -68,9 +68,25 @@ def test_what_is_written_is_read_back_and_becomes_a_table(
     content, again = common.read(path)
     assert again == rows
     assert content["environment"]["threads"] == 1
-    text = table.table(path.parent)
+    text = table.everything(path.parent)
     assert (
         "| ours | theirs | 1.0 / 2.0 ms | 0.500 (0.400 to 0.600) | ratio ≤ 0.45 | not met |" in text
+    )
+    goals = table.headlines(path.parent)
+    assert "| ours | theirs | 0.500 (0.400 to 0.600) | ratio ≤ 0.45 | **not met** |" in goals
+
+
+def test_published_networks_are_a_line_each_and_facts_are_on_the_page_alone(tmp_path: Path) -> None:
+    def row(name: str, kind: str, ratio: float) -> common.Row:
+        names = f"{name}, {kind}, {table.CELL}", f"BERT-base, {kind}"
+        return common.Row(*names, 20, 1.0, 2.0, ratio, ratio, ratio, "speedup", None)
+
+    rows = [row("one", "eager", 0.5), row("two", "eager", 0.25), row("one", "onnx", 0.4)]
+    common.write("shapes", rows, 1, "Shapes", folder=tmp_path / "results")
+    text = table.headlines(tmp_path / "results")
+    assert "| one | 2.00x | 2.50x |" in text and "| two | 4.00x |  |" in text
+    assert "one, eager" not in text and "| one, eager, 8 x 128 |" in table.everything(
+        tmp_path / "results"
     )
 
 
@@ -92,7 +108,7 @@ def test_parts_are_merged_and_rows_that_are_not_shown_stay_in_the_file(tmp_path:
     part("first", 1.0), part("second", 2.0, shown=False), part("first", 3.0)
     _, rows = common.read(tmp_path / "results" / "parts.json")
     assert [(row.what, row.ratio) for row in rows] == [("first", 3.0), ("second", 2.0)]
-    text = table.table(tmp_path / "results")
+    text = table.everything(tmp_path / "results")
     assert "| first |" in text and "second" not in text and "with 2 rows" in text
 
 
@@ -118,7 +134,7 @@ def case(ratio: float, **facts: Any) -> Any:
 
 def merged(folder: Path, part: str, threads: int, *found: Any) -> str:
     cases.merge(cases.Setting("cpu", threads, False), part, found, folder)
-    return table.table(folder)
+    return table.everything(folder)
 
 
 def test_parts_are_merged_and_become_one_short_table(tmp_path: Path) -> None:
