@@ -85,11 +85,19 @@ def paired(
 def interleaved(
     calls: Sequence[Callable[[], Any]], rounds: int = MIN_PAIRS, warmup: int = 3
 ) -> list[list[float]]:
-    """Times in ms of each in every round, after a warm-up; the order goes round with the rounds."""
+    """Times in ms of each in every round, after a warm-up.
+
+    Two calls change places with every round. More are shuffled (seeded): if the order only went
+    round, each would always find the caches as the same one leaves them.
+    """
     times: list[list[float]] = [[] for _ in calls]
+    rng, order = random.Random(0), list(range(len(calls)))
     for number in range(-warmup, rounds):
-        for place in range(len(calls)):
-            side = (number + place) % len(calls)
+        if len(calls) > 2:
+            rng.shuffle(order)
+        else:
+            order.reverse()
+        for side in order:
             start = time.perf_counter()
             calls[side]()
             if number >= 0:
