@@ -1,6 +1,6 @@
 """What a sweep's own bookkeeping costs with 5,000 finished trials: an ask and a tell, a resume.
 
-    python benchmarks/study_scale.py [--trials 5000] [--few 100] [--pairs 20] [--write]
+    python benchmarks/study_scale.py [--trials 5000] [--few 100] [--no-resume] [--write]
 
 Each case is a study in the index of a store with a run folder for every trial, interleaved with one
 of `--few` trials. Asked and told is through the study that `prune sweep` uses, the composed and
@@ -135,7 +135,7 @@ def drawn(axis: Any, rng: random.Random) -> Any:
     return rng.uniform(axis.low, axis.high)
 
 
-def rows_of(name: str, trials: int, few: int, pairs: int) -> list[common.Row]:
+def rows_of(name: str, trials: int, few: int, pairs: int, resume: bool) -> list[common.Row]:
     with tempfile.TemporaryDirectory() as folder:
         large = World(Path(folder, "large"), CASES[name], trials)
         small = World(Path(folder, "small"), CASES[name], few)
@@ -147,7 +147,7 @@ def rows_of(name: str, trials: int, few: int, pairs: int) -> list[common.Row]:
 
         found = [compare("ask and tell", World.ask_and_tell, ASK_MS)]
         large.study.close(), small.study.close()
-        if name != "grid":  # it takes as long as composing all its points does
+        if resume and name != "grid":  # that takes as long as composing all its points does
             found.append(compare("resume", World.resume_and_ask, RESUME_MS))
         return found
 
@@ -158,14 +158,13 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=common.MIN_PAIRS)
     parser.add_argument("--cases", nargs="+", default=[*CASES], choices=[*CASES])
+    parser.add_argument("--no-resume", action="store_true", help="it takes a minute a pair")
     parser.add_argument("--write", action="store_true", help="keep the result")
     asked = parser.parse_args()
-    rows: list[common.Row] = []
     for name in asked.cases:
-        rows += rows_of(name, asked.trials, asked.few, asked.pairs)
-    if asked.write:
-        path = common.write("study_scale", rows, threads=1, about="Sweeps with many trials")
-        print(f"wrote {path.name}")
+        rows = rows_of(name, asked.trials, asked.few, asked.pairs, not asked.no_resume)
+        if asked.write:
+            common.write("study_scale", rows, 1, "Sweeps with many trials", merge=True)
 
 
 if __name__ == "__main__":
