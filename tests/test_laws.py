@@ -187,7 +187,9 @@ def test_shared_scores_add_up(case: Case) -> None:
     for tie in pruner.learned():
         if tie.algorithm.soft:
             continue
-        pieces = [torch.randn_like(cut.groups(tie.mask)) for cut in tie.cuts]
+        pieces = [
+            torch.randn(cut.groups(tie.mask).shape, dtype=cut.slot.weight.dtype) for cut in tie.cuts
+        ]
         for cut, piece in zip(tie.cuts, pieces, strict=True):
             cut.pulled = piece
         tie.push_gradient(0.0)
