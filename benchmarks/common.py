@@ -61,7 +61,7 @@ class Row:
     @property
     def found(self) -> str:
         """The figure with its interval; of a speedup also the share of the ideal one."""
-        if self.unit != "ms":
+        if self.unit != "ms" or self.pairs == 1:
             return f"{self.ratio:.3f}"
         if self.goal != "speedup":
             return f"{self.ratio:.3f} ({self.ratio_low:.3f} to {self.ratio_high:.3f})"

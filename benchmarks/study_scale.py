@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=common.MIN_PAIRS)
     parser.add_argument("--cases", nargs="+", default=[*CASES], choices=[*CASES])
-    parser.add_argument("--no-resume", action="store_true", help="it takes a minute a pair")
+    parser.add_argument("--no-resume", action="store_true", help="asks alone: a resume is slow")
     parser.add_argument("--write", action="store_true", help="keep the result")
     asked = parser.parse_args()
     for name in asked.cases:
