@@ -1,6 +1,7 @@
 """Fixtures every room uses. Real data is found, never copied: PRUNE_SHARED or ../shared."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing may be downloaded by a test
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # many small networks: threads only get in the way
+# A shell has its background jobs ignore Ctrl-C, which their children would do too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

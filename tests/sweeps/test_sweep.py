@@ -201,6 +201,7 @@ def test_sigterm_ends_the_children_of_any_stage(world: World) -> None:
 
 
 def test_signals_are_noted_and_handlers_put_back() -> None:
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and may be
     before = signal.getsignal(signal.SIGINT)
     with Signals() as noted:
         assert not noted.stopping
@@ -209,6 +210,7 @@ def test_signals_are_noted_and_handlers_put_back() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         assert noted.cancelling and noted.ended == signal.SIGHUP
     assert signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.mark.parametrize(
