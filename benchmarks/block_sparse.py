@@ -5,7 +5,7 @@
 `layer`: the six linears of a BERT-base layer together, 32x32. `grid`: each shape x tokens x block
 x density. `training`: forward and backward. `rivals`: other products of the same blocks, and
 another dense one. `models`: a BERT-base-sized encoder. A quarter of an hour for one and two
-threads; a part that is run again takes the place of its rows in `results/block_sparse.json`.
+threads; a part that is run again takes the place of its rows in the file.
 
 What is dense is named: fp32 is MKL's in this torch; bf16 is oneDNN's, or a plain loop where the
 processor has no AVX-512. That loop is so slow that bf16 is measured on few tokens then, and not in
@@ -21,7 +21,6 @@ import torch
 from block_sparse_cases import INPUTS, MANY, Contender, Setting, both_ways, forward, merge
 from block_sparse_models import model_cases
 from block_sparse_table import Case
-from common import RESULTS
 from torch import Tensor, nn
 
 from prune.kernels import BlockSparseLinear, backends
@@ -173,7 +172,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="as 1 2 (default)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="a trial: smaller, nothing written")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    parser.add_argument("--out", type=Path, help="a folder for the JSON")
     given = parser.parse_args()
     for threads in given.threads if given.device == "cpu" else [1]:
         torch.set_num_threads(threads)

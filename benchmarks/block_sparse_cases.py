@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from block_sparse_table import Case
-from common import MIN_PAIRS, environment, interleaved, read, row_of, save
+from common import MIN_PAIRS, environment, folder_of, interleaved, machine, read, row_of, save
 from torch import Tensor, nn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -133,28 +133,21 @@ def both_ways(layers: Sequence[nn.Module], xs: Sequence[list[Tensor]]) -> Any:
     return once
 
 
-def _processor(device: str, name: str) -> str:
-    """With what its name may not say: which instructions it has."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    import llvmlite.binding
-
-    return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
-
-
-def merge(setting: Setting, part: str, cases: Sequence[Case], folder: Path) -> None:
+def merge(setting: Setting, part: str, cases: Sequence[Case], folder: Path | None) -> None:
     """Put the cases of one part in place of what the file had of it, for as many threads.
 
-    Raises SystemExit, and writes nothing, if the file is of another processor or other versions.
+    folder: by default that of this machine. Raises SystemExit, and writes nothing, if the file is
+    of another machine or other versions.
     """
-    name = "block_sparse" if setting.device == "cpu" else f"block_sparse_{setting.device}"
-    path, now = folder / f"{name}.json", environment(setting.threads)
-    now["processor"] = _processor(setting.device, now["processor"])
+    device = torch.cuda.get_device_name() if setting.device == "cuda" else ""
+    now = environment(setting.threads, device)
+    folder = folder or folder_of(now)
+    path = folder / "block_sparse.json"
     rows: list[dict[str, Any]] = []
     if path.exists():
         content, _ = read(path, Case)
         was = content["environment"]
-        if any(was[key] != now[key] for key in ("processor", "packages")):
+        if machine(was) != machine(now) or was["packages"] != now["packages"]:
             raise SystemExit(f"{path} is of another machine or other versions: delete it first")
         own = part, setting.threads
         rows = [row for row in content["rows"] if (row["part"], row["threads"]) != own]
@@ -162,5 +155,5 @@ def merge(setting: Setting, part: str, cases: Sequence[Case], folder: Path) -> N
     now["threads"] = max(row["threads"] for row in rows)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     about = "Random blocks, BERT-base shapes; ratios are times over those of a dense layer"
-    content = {"benchmark": name, "about": about, "date": today, "environment": now, "rows": rows}
-    save(name, content, folder)
+    content = {"benchmark": path.stem, "about": about, "date": today}
+    save(path.stem, {**content, "environment": now, "rows": rows}, folder)

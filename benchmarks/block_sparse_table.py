@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import Row, read
+from common import Row, machine, read
 
 IDEAL, IDEAL_BACKWARD, PARITY, NEVER_SLOWER, MEMORY = 0.85, 0.80, 1.0, 1.05, 1.05
 
@@ -31,21 +31,21 @@ Cases = Sequence[Case]
 Line = tuple[str, str, Callable[[Cases], str]]  # what, the goal, what of a column's cases
 
 
-def table(path: Path) -> str:
-    """A paragraph about what was measured, and the table."""
+def table(path: Path, file: Path) -> str:
+    """A paragraph about what was measured, and the table; `file` is how the paragraph names it."""
     content, cases = read(path, Case)
     env = content["environment"]
     found = {(case.dtype, case.threads) for case in cases}
     keys = sorted(found, key=lambda key: (key[0] != "fp32", key))
-    on_cpu = content["benchmark"] == "block_sparse"
+    on_cpu = "device" not in env
     names = [f"{d}, {t} thread{'s' * (t > 1)}" if on_cpu else d for d, t in keys]
     dense = dict.fromkeys(f"{case.dtype} dense is {case.against}" for case in cases)
     tokens = {case.dtype: case.tokens for case in cases if case.part == "layer"}
     about = (
-        f"{content['about']}: {env['processor']}, {env['cores']} cores, torch "
+        f"{content['about']}: {machine(env)}, {env['cores']} cores, torch "
         f"{env['packages'].get('torch')}, {content['date']}; {', '.join(dense)}; a layer reads "
         f"{', '.join(f'{n:,} tokens in {d}' for d, n in tokens.items())} "
-        f"([{path.name}](../benchmarks/results/{path.name}))."
+        f"([{file.name}](../benchmarks/{file}))."
     )
     columns = [[c for c in cases if (c.dtype, c.threads) == key] for key in keys]
     rows = [["", "goal", *names], ["---"] * (2 + len(names))]
@@ -56,18 +56,15 @@ def table(path: Path) -> str:
     return about + "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def goals(path: Path) -> list[str]:
-    """The claims about fp32 that have a goal, for README's table, thread by thread."""
-    _, cases = read(path, Case)
+def goals(cases: Cases) -> list[tuple[tuple[str, str, str], str, bool]]:
+    """The claims about fp32 with their goals, for README's table, thread by thread; all shown."""
     found = []
     for threads in sorted({case.threads for case in cases}):
         column = [case for case in cases if (case.dtype, case.threads) == ("fp32", threads)]
         for what, goal, value in lines(column):
             if goal and (text := value(column)):
-                figure = text.removesuffix(missed(False))
-                verdict = "met" if figure == text else "**not met**"
                 dense = f"a dense layer, fp32, {threads} thread{'s' * (threads > 1)}"
-                found.append(f"| block-sparse: {what} | {dense} | {figure} | {goal} | {verdict} |")
+                found.append(((f"block-sparse: {what}", dense, goal), text, True))
     return found
 
 

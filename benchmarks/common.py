@@ -3,7 +3,7 @@
 A machine that is shared drifts; two measurements taken one after the other drift together. So a
 benchmark here never compares two separate figures: it takes at least 20 pairs, interleaved (of
 whole networks at least 5 rounds), and reports the median of the pair-wise ratios with a 95 %
-bootstrap interval. One JSON file a benchmark goes to `benchmarks/results/`;
+bootstrap interval. One JSON file a benchmark goes to `benchmarks/results/MACHINE/`;
 `benchmarks/table.py` makes README's table of them.
 """
 
@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -163,6 +164,16 @@ def environment(threads: int, device: str = "") -> dict[str, Any]:
     }
 
 
+def machine(environment: dict[str, Any]) -> str:
+    """What computed: a device, or the processor."""
+    return str(environment.get("device") or environment["processor"])
+
+
+def folder_of(environment: dict[str, Any]) -> Path:
+    """Where the results of a machine lie: figures of two are never in one file."""
+    return RESULTS / re.sub(r"[^a-z0-9]+", "-", machine(environment).lower()).strip("-")
+
+
 def write(
     name: str,
     rows: Sequence[Row],
@@ -172,11 +183,13 @@ def write(
     merge: bool = False,
     folder: Path | None = None,
 ) -> Path:
-    """Write `benchmarks/results/NAME.json`, or into another folder.
+    """Write `benchmarks/results/MACHINE/NAME.json`, or into another folder.
 
     merge: keep the other rows of the file that is there, if they are of the same environment.
     """
-    path, where = (folder or RESULTS) / f"{name}.json", environment(threads, device)
+    where = environment(threads, device)
+    folder = folder or folder_of(where)
+    path = folder / f"{name}.json"
     if merge and path.exists():
         before, known = read(path)
         if before["environment"] == where:
@@ -191,9 +204,8 @@ def write(
     return save(name, content, folder)
 
 
-def save(name: str, content: dict[str, Any], folder: Path | None = None) -> Path:
-    """`benchmarks/results/NAME.json`, aside and renamed; or into another folder."""
-    folder = folder or RESULTS
+def save(name: str, content: dict[str, Any], folder: Path) -> Path:
+    """`NAME.json`, aside and renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     aside = path.with_suffix(".part")
@@ -226,9 +238,17 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
+    """Its name, and where llvmlite is installed the kind that the name may not say."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        lines = []
+    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    name = re.sub(
+        r"\(R\)|\(TM\)|\bCPU\b|\bProcessor\b|@.*", "", (names or [platform.processor()])[0]
+    )
+    try:
+        from llvmlite.binding import get_host_cpu_name
+    except ImportError:
+        return " ".join(name.split())
+    return " ".join([*name.split(), f"({get_host_cpu_name()})"])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All figures that need a GPU, in under ten minutes; the JSON goes to benchmarks/results/gpu/.
+# All figures that need a GPU, in under ten minutes; the JSON goes to benchmarks/results/, by GPU.
 #
 #   benchmarks/gpu.sh --fetch wheels                   where there is a network: what such machines lack
 #   benchmarks/gpu.sh --wheels wheels --model minilm-l6 --squad squad --shapes shapes.csv
@@ -11,7 +11,7 @@
 # not given is left out, and said to be. A part that fails or takes too long does not stop the others.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-python=${PYTHON:-python3} device=cuda out=$root/benchmarks/results/gpu
+python=${PYTHON:-python3} device=cuda out=''
 model='' squad='' shapes='' wheels='' quick='' dry=''
 
 # What a machine with PyTorch and transformers may lack. ANTLR's runtime has no wheel: it is made.
@@ -47,9 +47,10 @@ run() { # SECONDS COMMAND...: prints it, and how long it took
     timeout -k 10 "$limit" "$@" || { echo "FAILED, or more than $limit s: $*" >&2; failed=1; }
     echo "  $((SECONDS - start)) s"
 }
-bench() { local limit=$1 script=$2; shift 2; run "$limit" "$python" "$root/benchmarks/$script.py" "$@" --device "$device" --out "$out"; }
+bench() { local limit=$1 script=$2; shift 2; run "$limit" "$python" "$root/benchmarks/$script.py" "$@" --device "$device" ${out:+--out "$out"}; }
 cli() { local limit=$1; shift; run "$limit" "$python" -P -m prune "$@"; }
 
+kept=${out:-$root/benchmarks/recorded}
 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -85,9 +86,9 @@ if [ -n "$model" ] && [ -n "$squad" ]; then
         train.epochs=2 train.lr=2e-4 "${samples[@]}")
     cli 240 sweep hybrid_pareto "${settings[@]}" "train.lr=2e-4" teacher=none "measure.grid=[[32,256],[1,256]]"
     cli 60 report --json >"$work/report.json"
-    if [ -z "$dry" ]; then mkdir -p "$out" && cp "$work/report.json" "$out/sweep_squad.json"; fi
+    if [ -z "$dry" ]; then mkdir -p "$kept" && cp "$work/report.json" "$kept/sweep_squad.json"; fi
 else
     echo "left out: the sweep, which wants --model and --squad"
 fi
-echo "$SECONDS s in all; results in $out"
+echo "$SECONDS s in all; results in $kept"
 exit "$failed"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import networks
 import torch
-from common import MIN_PAIRS, RESULTS, Row, row_of, write
+from common import MIN_PAIRS, Row, row_of, write
 from networks import Network, check, measured
 
 from prune.artifact import onnx_graph
@@ -70,7 +70,7 @@ def fused(kind: str, folder: Path) -> Runtime:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    parser.add_argument("--out", type=Path, help="a folder for the JSON")
     parser.add_argument("--quick", action="store_true", help="a trial: two layers")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 import networks
-from common import RESULTS, Row, row_of, write
+from common import Row, row_of, write
 
 from prune.artifact.shape import Shape
 from prune.profiling import Bench, measured
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--length", type=numbers, default=[128])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    parser.add_argument("--out", type=Path, help="a folder for the JSON")
     asked = parser.parse_args()
     shapes = {"BERT-base": networks.DENSE, **networks.published(asked.shapes)}
     for batch in asked.batch:

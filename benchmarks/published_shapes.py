@@ -20,7 +20,7 @@ from typing import Any
 
 import networks
 import torch
-from common import RESULTS, Row, row_of, write
+from common import Row, row_of, write
 from networks import DENSE, F1_88, FILES, IN_MEMORY, REAL, Network, check, measured, operations
 from plain import Plain
 
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--exports", type=Path, help="a folder that keeps the exported files")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    parser.add_argument("--out", type=Path, help="a folder for the JSON")
     parser.add_argument("--quick", action="store_true", help="a trial: two layers")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import MIN_PAIRS, RESULTS, Row, interleaved, row_of, write
+from common import MIN_PAIRS, Row, interleaved, row_of, write
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true", help="autocast")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    parser.add_argument("--out", type=Path, help="a folder for the JSON")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     bench = Bench(asked.layers, asked.batch, asked.length, asked.device, asked.bf16)

@@ -9,7 +9,7 @@ is.
 
     python -m venv ENV
     ENV/bin/pip install hydra-optuna-sweeper==1.3.0 hydra-joblib-launcher \
-        'hydra-core<1.4.0rc0' 'sqlalchemy<2' 'numpy<2'
+        hydra-core==1.3.8 'sqlalchemy<2' 'numpy<2'
 
 Without it, the same barrier stands in: as many trials as there are slots, all waited for.
 

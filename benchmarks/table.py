@@ -1,25 +1,29 @@
-"""Write the performance tables of README and docs/performance.md from `results/*.json`.
+"""Write the performance tables of README and docs/performance.md from `results/*/*.json`.
 
     python benchmarks/table.py [--check]
 
-README has the goals and the published networks, the page everything. The tables stand between two
-comments. `--check` changes nothing and fails if one of the two is out of date.
+README has the goals and the published networks, a column a machine; the page has everything, a
+table a file. They stand between two comments. `--check` changes nothing and fails if one of the two
+is out of date.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import block_sparse_table
-from common import RESULTS, Row, read
+from block_sparse_table import missed
+from common import RESULTS, Row, machine, read
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks: made by benchmarks/table.py -->", "<!-- /benchmarks -->"
 HEAD = "| what | against | median | {} (95 % interval) | goal | |\n|---|---|---|---|---|---|"
-GOALS = "| what | against | ratio, speedup or time | goal | |\n|---|---|---|---|---|"
 CELL = "8 x 128"  # batch and length of the published networks in README
+
+
+Cells = dict[tuple[str, ...], dict[str, str]]  # the first columns of a line -> column -> text
 
 
 def line(row: Row) -> str:
@@ -35,7 +39,7 @@ def about(content: dict[str, Any], rows: Sequence[Row], file: Path) -> str:
     env, counts = content["environment"], [row.pairs for row in rows if row.unit == "ms"]
     fewest, least = min(counts), "at least " * (len(set(counts)) > 1)
     often = f", {least}{fewest} interleaved pairs" if fewest > 1 else ""
-    device = env.get("device") or f"{env['processor']}, {env['threads']} of {env['cores']} threads"
+    device = env.get("device") or f"{machine(env)}, {env['threads']} of {env['cores']} threads"
     more = "" if all(row.shown for row in rows) else f", with {len(rows)} rows"
     return (
         f"{content['about']}: {device}, Python {env['python']}, "
@@ -45,15 +49,16 @@ def about(content: dict[str, Any], rows: Sequence[Row], file: Path) -> str:
 
 
 def files(results: Path) -> list[Path]:
-    return sorted([*results.glob("*.json"), *results.glob("gpu/*.json")])
+    """A benchmark's files, one a machine, stand together."""
+    return sorted(results.glob("*/*.json"), key=lambda path: (path.stem, path.parent.name))
 
 
 def everything(results: Path = RESULTS) -> str:
     """A table a file; the paragraph before it says what it was measured on."""
     parts = []
     for path in files(results):
-        if path.stem.startswith("block_sparse"):  # hundreds of rows: a table of its own
-            parts.append(block_sparse_table.table(path))
+        if path.stem == "block_sparse":  # hundreds of rows: a table of its own
+            parts.append(block_sparse_table.table(path, path.relative_to(results.parent)))
             continue
         content, rows = read(path)
         shown = [row for row in rows if row.shown]
@@ -68,38 +73,47 @@ def everything(results: Path = RESULTS) -> str:
 
 
 def headlines(results: Path = RESULTS) -> str:
-    """The published networks, then the goals in one table; what was missed is never left out."""
-    lines, networks = [GOALS], ""
+    """The published networks, then the goals; what was missed is never left out."""
+    networks: Cells = {}
+    goals: Cells = {}
+    listed: set[tuple[str, ...]] = set()
     for path in files(results):
-        if path.stem.startswith("block_sparse"):
-            lines += block_sparse_table.goals(path)
-            continue
-        rows = read(path)[1]
-        networks = networks or published(rows)
-        wanted = [row for row in rows if row.wanted and (row.shown or not row.met)]
-        lines += [goal_line(row) for row in wanted]
-    return "\n\n".join(filter(None, [networks, "\n".join(lines)]))
+        blocks = path.stem == "block_sparse"
+        content, rows = read(path, block_sparse_table.Case if blocks else Row)
+        where = machine(content["environment"])
+        for first, text, shown in block_sparse_table.goals(rows) if blocks else wanted(rows):
+            goals.setdefault(first, {})[where] = text
+            listed |= {first} if shown or missed(False) in text else set()
+        for name, kind, text in published(rows):
+            networks.setdefault((name,), {})[f"{where}, {kind}"] = text
+    goals = {first: cells for first, cells in goals.items() if first in listed}
+    heads = ("network, its F1 on SQuAD",), ("what", "against", "goal")
+    return "\n\n".join(filter(None, map(grid, heads, (networks, goals))))
 
 
-def goal_line(row: Row) -> str:
-    figure = f"{row.what_ms:,.0f} ms" if row.goal == "ms" else row.found
-    verdict = "met" if row.met else "**not met**"
-    return f"| {row.what} | {row.against} | {figure} | {row.wanted} | {verdict} |"
+def grid(head: tuple[str, ...], cells: Cells) -> str:
+    """A table with a column for whatever any line has; nothing if there is no line."""
+    columns = list(dict.fromkeys(column for each in cells.values() for column in each))
+    lines = [[*head, *columns], ["---"] * (len(head) + len(columns))]
+    lines += [[*first, *(each.get(c, "") for c in columns)] for first, each in cells.items()]
+    return "\n".join(f"| {' | '.join(words)} |" for words in lines) if cells else ""
 
 
-def published(rows: Sequence[Row]) -> str:
-    """A line a published network, a column a runtime: its speedup over BERT-base in the same."""
-    found: dict[str, dict[str, str]] = {}
+def wanted(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str, str], str, bool]]:
+    """What, against what, the goal; the figure; whether it is shown even if it was met."""
+    for row in rows:
+        if row.wanted:
+            both = f"{row.what_ms:,.0f} / {row.against_ms:,.0f} ms"
+            text = both if row.goal == "ms" else row.found
+            yield (row.what, row.against, row.wanted), text + missed(row.met), row.shown
+
+
+def published(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+    """Of each published network and runtime the speedup over BERT-base in the same."""
     for row in rows:
         name, *kind = row.what.split(", ")
         if row.against.startswith("BERT-base, ") and kind[1:] == [CELL]:
-            found.setdefault(name, {})[kind[0]] = f"{1 / row.ratio:.2f}x"
-    kinds = list(dict.fromkeys(kind for each in found.values() for kind in each))
-    if not found:
-        return ""
-    head = f"| network, its F1 on SQuAD | {' | '.join(kinds)} |\n|---|{len(kinds) * '---|'}"
-    body = [f"| {n} | {' | '.join(each.get(k, '') for k in kinds)} |" for n, each in found.items()]
-    return "\n".join([head, *body])
+            yield name, kind[0], f"{1 / row.ratio:.2f}x"
 
 
 TABLES = {"README.md": headlines, "docs/performance.md": everything}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from common import RESULTS, Row, compare, write
+from common import Row, compare, write
 from torch import Tensor
 from transformers import BertConfig, BertForQuestionAnswering
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true", help="autocast")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the JSON")
+    parser.add_argument("--out", type=Path, help="a folder for the JSON")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     bench = Bench(asked)

@@ -68,12 +68,28 @@ def test_what_is_written_is_read_back_and_becomes_a_table(
     content, again = common.read(path)
     assert again == rows
     assert content["environment"]["threads"] == 1
-    text = table.everything(path.parent)
+    assert path.parent.parent == tmp_path / "results", "by machine"
+    text = table.everything(tmp_path / "results")
     assert (
         "| ours | theirs | 1.0 / 2.0 ms | 0.500 (0.400 to 0.600) | ratio ≤ 0.45 | not met |" in text
     )
-    goals = table.headlines(path.parent)
-    assert "| ours | theirs | 0.500 (0.400 to 0.600) | ratio ≤ 0.45 | **not met** |" in goals
+    goals = table.headlines(tmp_path / "results")
+    assert "| ours | theirs | ratio ≤ 0.45 | 0.500 (0.400 to 0.600) **not met** |" in goals
+
+
+def test_two_machines_are_two_columns_and_neither_hides_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    for name, ms in (("Old One", 9.0), ("New One", 3.0)):
+        monkeypatch.setattr(common, "_processor", lambda name=name: name)
+        row = common.Row("start", "bare", 20, ms, 1.0, ms, ms, ms, "ms", 5)
+        common.write("trial", [row], 1, "A trial", merge=True)
+    goals = table.headlines(tmp_path)
+    assert "| what | against | goal | New One | Old One |" in goals
+    assert "| start | bare | ≤ 5 ms | 3 / 1 ms | 9 / 1 ms **not met** |" in goals
+    text = table.everything(tmp_path)
+    assert "/new-one/trial.json" in text and "/old-one/trial.json" in text
 
 
 def test_published_networks_are_a_line_each_and_facts_are_on_the_page_alone(tmp_path: Path) -> None:
@@ -82,7 +98,7 @@ def test_published_networks_are_a_line_each_and_facts_are_on_the_page_alone(tmp_
         return common.Row(*names, 20, 1.0, 2.0, ratio, ratio, ratio, "speedup", None)
 
     rows = [row("one", "eager", 0.5), row("two", "eager", 0.25), row("one", "onnx", 0.4)]
-    common.write("shapes", rows, 1, "Shapes", folder=tmp_path / "results")
+    common.write("shapes", rows, 1, "Shapes", folder=tmp_path / "results" / "here")
     text = table.headlines(tmp_path / "results")
     assert "| one | 2.00x | 2.50x |" in text and "| two | 4.00x |  |" in text
     assert "one, eager" not in text and "| one, eager, 8 x 128 |" in table.everything(
@@ -103,10 +119,10 @@ def test_a_speedup_is_the_inverse_and_a_fact_has_no_goal() -> None:
 def test_parts_are_merged_and_rows_that_are_not_shown_stay_in_the_file(tmp_path: Path) -> None:
     def part(what: str, ms: float, shown: bool = True) -> None:
         made = common.Row(what, "b", 20, ms, 1.0, ms, ms, ms, "ratio", None, shown=shown)
-        common.write("parts", [made], 1, "Parts", merge=True, folder=tmp_path / "results")
+        common.write("parts", [made], 1, "Parts", merge=True, folder=tmp_path / "results" / "here")
 
     part("first", 1.0), part("second", 2.0, shown=False), part("first", 3.0)
-    _, rows = common.read(tmp_path / "results" / "parts.json")
+    _, rows = common.read(tmp_path / "results" / "here" / "parts.json")
     assert [(row.what, row.ratio) for row in rows] == [("first", 3.0), ("second", 2.0)]
     text = table.everything(tmp_path / "results")
     assert "| first |" in text and "second" not in text and "with 2 rows" in text
@@ -133,8 +149,8 @@ def case(ratio: float, **facts: Any) -> Any:
 
 
 def merged(folder: Path, part: str, threads: int, *found: Any) -> str:
-    cases.merge(cases.Setting("cpu", threads, False), part, found, folder)
-    return table.everything(folder)
+    cases.merge(cases.Setting("cpu", threads, False), part, found, folder / "here")
+    return str(table.everything(folder))
 
 
 def test_parts_are_merged_and_become_one_short_table(tmp_path: Path) -> None:
@@ -167,11 +183,12 @@ def test_results_of_two_machines_are_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merged(tmp_path, "grid", 1, case(0.5))
-    before = (tmp_path / "block_sparse.json").read_bytes()
+    path = tmp_path / "here" / "block_sparse.json"
+    before = path.read_bytes()
     monkeypatch.setattr(common, "_processor", lambda: "another")
     with pytest.raises(SystemExit, match="another machine"):
         merged(tmp_path, "grid", 1, case(0.4))
-    assert (tmp_path / "block_sparse.json").read_bytes() == before
+    assert path.read_bytes() == before
 
 
 def test_many_rows_are_a_line_each() -> None:

@@ -99,8 +99,11 @@ def test_the_performance_table_is_made_from_the_result_files() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "table.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
-        assert f"benchmarks/results/{path.name}" in (ROOT / "docs" / "performance.md").read_text()
+    results = ROOT / "benchmarks" / "results"
+    text = (ROOT / "docs" / "performance.md").read_text()
+    assert [*results.glob("*/*.json")]
+    for path in results.rglob("*.json"):
+        assert f"benchmarks/results/{path.relative_to(results)}" in text
 
 
 def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from prune.masks.bits import Bits
 from prune.masks.noise import Noise
 from prune.masks.policy import Site
 from prune.masks.schedule import Ramp
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 OFF = -1000.0  # a dial that nobody turned
 PIECE = 1 << 18  # groups of a mask that are worked on at once, on a CPU
+FINE = 8  # weights: of smaller groups a byte each would count beside the weights' own memory
 
 
 class Tie:
@@ -40,6 +42,7 @@ class Tie:
         # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
         self.gone: tuple[int, int] = (0, 0)
         ones = weight.new_ones(site.groups)
+        self._mask: Tensor | Bits
         self.mask = ones
         self.scores: nn.Parameter | None = None
         if self.algorithm.learned:
@@ -49,12 +52,18 @@ class Tie:
     @property
     def mask(self) -> Tensor:
         """M, one value a group: numbers where the algorithm is soft, else bytes of 0 and 1."""
-        return self._mask
+        return self._mask.mask() if isinstance(self._mask, Bits) else self._mask
 
     @mask.setter
     def mask(self, mask: Tensor) -> None:
         # Bytes are a quarter of the memory, and a product with them hardly takes longer.
         self._mask = mask if self.algorithm.soft else mask.to(torch.uint8)
+
+    def pack(self) -> None:
+        """Until the next step it is only read once: keep a mask of small groups as bits."""
+        fine = any(cut.site.grid.size < FINE for cut in self.cuts)
+        if fine and not self.algorithm.soft and not isinstance(self._mask, Bits):
+            self._mask = Bits(self._mask)
 
     def importance(self) -> Tensor:
         """What the algorithm ranks: the scores, or the mean |W| of each group over its matrices."""
@@ -132,8 +141,10 @@ class Tie:
         gradient = pulled if pulled.shape == scores.shape else torch.empty_like(scores)
         for rows in self._rows():
             own = self._part(scores, rows)
-            seen = own - self.offset if self.offset else own
-            part = algorithm.score_gradient(seen, self.mask[rows], pulled[rows], self.threshold)
+            part = pulled[rows]
+            if algorithm.soft:  # what is not soft is straight-through
+                seen = own - self.offset if self.offset else own
+                part = algorithm.score_gradient(seen, self.mask[rows], part, self.threshold)
             if penalty:
                 share = self.present * penalty / scores.numel()
                 part.add_(algorithm.penalty_gradient(own), alpha=share)
@@ -144,8 +155,8 @@ class Tie:
 
     def _rows(self) -> Iterator[slice]:
         """The rows of the mask in pieces: what is made of one on the way stays in the cache."""
-        rows, columns = self.mask.shape
-        step = rows if self.mask.is_cuda else max(1, PIECE // max(1, columns))
+        rows, columns = self._mask.shape
+        step = rows if self._mask.is_cuda else max(1, PIECE // max(1, columns))
         return (slice(first, first + step) for first in range(0, rows, step))
 
     def _part(self, scores: Tensor, rows: slice) -> Tensor:
@@ -155,7 +166,7 @@ class Tie:
     @property
     def present(self) -> float:
         """The share of its groups that were not cut off: a mean over these is one over all."""
-        here = self.mask.numel()
+        here = self._mask.shape.numel()
         return here / (here + sum(self.gone))
 
     def clear_gradient(self) -> None:

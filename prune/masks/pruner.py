@@ -150,8 +150,7 @@ class Pruner:
     def apply(self, evaluation: bool = False) -> None:
         """Make the masks of the current step, those of training or not; put W' = M * W in place."""
         self.remask(evaluation)
-        for slot in self.slots:
-            slot.put_masked()
+        self._put_masked(self.slots)
 
     @torch.no_grad()
     def remask(self, evaluation: bool) -> None:
@@ -166,8 +165,13 @@ class Pruner:
     def _put(self, slots: list[Slot], masks: dict[int, Tensor]) -> None:
         for tie in self.ties:
             tie.mask = masks[id(tie)]
+        self._put_masked(slots)
+
+    def _put_masked(self, slots: list[Slot]) -> None:
         for slot in slots:
             slot.put_masked()
+        for tie in self.ties:
+            tie.pack()
 
     @torch.no_grad()
     def restore(self) -> None:

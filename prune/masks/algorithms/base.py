@@ -55,10 +55,10 @@ class Algorithm(ABC):
     def score_gradient(
         self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
     ) -> Tensor:
-        """dL/dM -> dL/dS at the training mask M: straight-through.
+        """dL/dM -> dL/dS at the training mask M, asked of soft algorithms alone.
 
-        Soft algorithms give the derivative of their mask instead, which autograd would take more
-        time for. `mask_gradient` may be overwritten.
+        All others are straight-through, as here. It is the derivative of the mask, which autograd
+        would take more time for. `mask_gradient` may be overwritten.
         """
         return mask_gradient
 
