@@ -61,15 +61,14 @@ def everything(results: Path = RESULTS) -> str:
             parts.append(block_sparse_table.table(path, path.relative_to(results.parent)))
             continue
         content, rows = read(path)
-        shown = [row for row in rows if row.shown]
+        parts += [about(content, rows, path.relative_to(results.parent))]
+        parts += [grid(("network", "runtime"), everywhere(rows))]
+        shown = [row for row in rows if row.shown and not list(published([row]))]
         if shown:
             kinds = dict.fromkeys("speedup" if r.goal == "speedup" else "ratio" for r in shown)
             head = HEAD.format(" or ".join(kinds))
-            parts += [
-                about(content, rows, path.relative_to(results.parent)),
-                "\n".join([head, *map(line, shown)]),
-            ]
-    return "\n\n".join(parts)
+            parts.append("\n".join([head, *map(line, shown)]))
+    return "\n\n".join(filter(None, parts))
 
 
 def headlines(results: Path = RESULTS) -> str:
@@ -84,8 +83,9 @@ def headlines(results: Path = RESULTS) -> str:
         for first, text, shown in block_sparse_table.goals(rows) if blocks else wanted(rows):
             goals.setdefault(first, {})[where] = text
             listed |= {first} if shown or missed(False) in text else set()
-        for name, kind, text in published(rows):
-            networks.setdefault((name,), {})[f"{where}, {kind}"] = text
+        for name, kind, cell, row in published(rows):
+            if cell == CELL:
+                networks.setdefault((name,), {})[f"{where}, {kind}"] = f"{1 / row.ratio:.2f}x"
     goals = {first: cells for first, cells in goals.items() if first in listed}
     heads = ("network, its F1 on SQuAD",), ("what", "against", "goal")
     return "\n\n".join(filter(None, map(grid, heads, (networks, goals))))
@@ -108,12 +108,28 @@ def wanted(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str, str], str, boo
             yield (row.what, row.against, row.wanted), text + missed(row.met), row.shown
 
 
-def published(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
-    """Of each published network and runtime the speedup over BERT-base in the same."""
+def published(rows: Sequence[Row]) -> Iterator[tuple[str, str, str, Row]]:
+    """Network, runtime, batch x length: what is faster than BERT-base in the same runtime."""
     for row in rows:
-        name, *kind = row.what.split(", ")
-        if row.against.startswith("BERT-base, ") and kind[1:] == [CELL]:
-            yield name, kind[0], f"{1 / row.ratio:.2f}x"
+        if row.against.startswith("BERT-base, ") and len(words := row.what.split(", ")) == 3:
+            yield words[0], words[1], words[2], row
+
+
+def everywhere(rows: Sequence[Row]) -> Cells:
+    """Network and runtime -> batch x length -> the speedup, and its share of the ideal one."""
+    found: Cells = {}
+    for name, kind, cell, row in sorted(published(rows), key=lambda each: sizes(each[2])):
+        share = f", {1 / row.ratio / row.ideal:.0%}" if row.ideal else ""
+        found.setdefault((name, kind), {})[cell] = f"{1 / row.ratio:.2f}x{share}"
+    names = list(dict.fromkeys(name for name, *_ in published(rows)))
+    kinds = list(dict.fromkeys(kind for _, kind, *_ in published(rows)))
+    order = [(name, kind) for kind in kinds for name in names]
+    return {key: found[key] for key in order if key in found}
+
+
+def sizes(cell: str) -> tuple[bool, list[int]]:
+    """To sort cells by: padded ones first, then by their numbers."""
+    return "real" in cell, [int(word) for word in cell.split() if word.isdigit()]
 
 
 TABLES = {"README.md": headlines, "docs/performance.md": everything}

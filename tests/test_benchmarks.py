@@ -92,18 +92,23 @@ def test_two_machines_are_two_columns_and_neither_hides_the_other(
     assert "/new-one/trial.json" in text and "/old-one/trial.json" in text
 
 
-def test_published_networks_are_a_line_each_and_facts_are_on_the_page_alone(tmp_path: Path) -> None:
-    def row(name: str, kind: str, ratio: float) -> common.Row:
-        names = f"{name}, {kind}, {table.CELL}", f"BERT-base, {kind}"
-        return common.Row(*names, 20, 1.0, 2.0, ratio, ratio, ratio, "speedup", None)
+def test_published_networks_are_a_line_each_and_all_their_sizes_are_on_the_page(
+    tmp_path: Path,
+) -> None:
+    def row(name: str, kind: str, ratio: float, cell: str = table.CELL) -> common.Row:
+        names = f"{name}, {kind}, {cell}", f"BERT-base, {kind}"
+        times = (20, 1.0, 2.0, ratio, ratio, ratio)
+        return common.Row(*names, *times, "speedup", None, shown=False, ideal=4.0)
 
     rows = [row("one", "eager", 0.5), row("two", "eager", 0.25), row("one", "onnx", 0.4)]
-    common.write("shapes", rows, 1, "Shapes", folder=tmp_path / "results" / "here")
-    text = table.headlines(tmp_path / "results")
+    rows += [row("one", "eager", 0.8, "32 x 128"), row("one", "eager", 0.2, "8 x 128 real")]
+    common.write("shapes", rows, 1, "Shapes", folder=tmp_path / "here")
+    text = table.headlines(tmp_path)
     assert "| one | 2.00x | 2.50x |" in text and "| two | 4.00x |  |" in text
-    assert "one, eager" not in text and "| one, eager, 8 x 128 |" in table.everything(
-        tmp_path / "results"
-    )
+    page = table.everything(tmp_path)
+    assert "| network | runtime | 8 x 128 | 32 x 128 | 8 x 128 real |" in page
+    assert "| one | eager | 2.00x, 50% | 1.25x, 31% | 5.00x, 125% |" in page
+    assert "| one | onnx | 2.50x, 62% |  |  |" in page
 
 
 def test_a_speedup_is_the_inverse_and_a_fact_has_no_goal() -> None:

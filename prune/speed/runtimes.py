@@ -6,6 +6,7 @@ from an exported file are in `prune.speed.files`. To add one: a final class here
 """
 
 import copy
+import inspect
 import shutil
 import warnings
 from abc import ABC, abstractmethod
@@ -68,6 +69,9 @@ class Eager(Runtime):
             one_pass(self.model, dict(batch))  # a network that writes text writes some
 
 
+_ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters  # torch 2.13
+
+
 @final
 class Compiled(Runtime):
     """torch.compile, with dynamic batch and length: once for all cells of a grid."""
@@ -79,7 +83,10 @@ class Compiled(Runtime):
         self.device, self.dtype = self.model.device, _dtype(self.model)
         if self.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
             raise MissingInputError("the runtime `compiled` needs a C++ compiler, such as g++")
-        self.compiled: Any = torch.compile(self.model, dynamic=True)
+        # Of one function torch compiles eight versions, then runs it eagerly and only warns; the
+        # forward of all networks of a kind is one function. So each network by itself.
+        alone = {"isolate_recompiles": True} if _ISOLATES else {}
+        self.compiled: Any = torch.compile(self.model, dynamic=True, **alone)
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         # Not inference_mode: its tensors have no version counters, and each is a new graph.

@@ -1,6 +1,7 @@
 """Runtimes give the logits of the model they run; what they read is as long as was asked."""
 
 import dataclasses
+import functools
 import re
 import shutil
 from typing import Any
@@ -51,6 +52,25 @@ def test_compiled_gives_the_same_logits_for_any_shape() -> None:
         batch = tiny.batch(rows, length)
         found = compiled(batch)["start_logits"]
         assert torch.allclose(found, model(**batch).start_logits, atol=1e-5)
+
+
+@pytest.mark.skipif(not runtimes._ISOLATES, reason="this torch counts all networks together")
+def test_many_networks_are_all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[Any] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    for width in range(8, 20):  # more than torch would compile of one function
+        model = tiny.bert(layers=1)
+        layer = model.bert.encoder.layer[0]
+        layer.intermediate.dense = torch.nn.Linear(32, width)
+        layer.output.dense = torch.nn.Linear(width, 32)
+        before = len(graphs)
+        logits(FROM_MODEL["compiled"](model.eval(), None))
+        assert len(graphs) > before, f"network {width - 7} ran as it was"
 
 
 def test_what_a_run_may_be_timed_in_runs_the_weights_as_they_are() -> None:
@@ -155,7 +175,8 @@ def test_block_sparse_gives_the_models_logits_by_its_blocks_alone(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "FEW", {})  # or so small a network is multiplied densely
-    monkeypatch.setattr(backends, "_multiplies_bf16", lambda: False)
+    for kind in ("llvm", "amx"):  # whatever this processor multiplies densely
+        monkeypatch.setitem(backends.TIES, (kind, torch.bfloat16), {16: 1.0})
     model = blocked()
     before = [p.clone() for p in model.parameters()]
     sparse = FROM_MODEL["block_sparse"](model, dtype)

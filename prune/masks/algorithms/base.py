@@ -12,7 +12,7 @@ from prune.masks.geometry import Geometry
 
 @dataclass(frozen=True)
 class Algorithm(ABC):
-    """Scores S -> mask M, one value a group, in the dtype of the scores.
+    """Scores S -> mask M, one value a group: bytes of 0 and 1, or if soft in the scores' dtype.
 
     The threshold goes from `start` to `end` along the schedule; what it means is the algorithm's.
     """

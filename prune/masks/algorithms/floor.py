@@ -13,6 +13,6 @@ def with_floor(mask: Tensor, scores: Tensor, min_density: float) -> Tensor:
     least = math.ceil(min_density * scores.numel())
     if least == 0 or (not mask.is_cuda and count_ones(mask) >= least):
         return mask
-    best = (scores >= kth_largest(scores.reshape(-1), least)).to(scores.dtype)
+    best = (scores >= kth_largest(scores.reshape(-1), least)).to(torch.uint8)
     # A mask that keeps enough holds them all: on a GPU to ask would be to wait.
     return torch.maximum(mask, best)
