@@ -31,7 +31,7 @@ def above(values: Tensor, cut: float) -> Tensor:
 
 def count_ones(mask: Tensor) -> int:
     """The sum of bytes of 0 and 1."""
-    return int(mask.sum() if mask.is_cuda else np.count_nonzero(mask.numpy()))
+    return int(np.count_nonzero(mask.numpy()) if mask.device.type == "cpu" else mask.sum())
 
 
 def keep_largest(values: Tensor, count: int) -> Tensor:
