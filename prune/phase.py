@@ -38,6 +38,7 @@ def trainer_of(
     trainer.add_callback(Watch(folder, trainer, work.steps))
     trainer.add_callback(Anneal(work.swaps, config.swap.ratio))
     goal = goal_of(config, policy, model, work.dense, work.lease)
+    work.goal = goal or work.goal
     if goal:
         trainer.add_callback(Steering(trainer, goal))
     if phase == "train" and config.shrink.in_training:

@@ -25,6 +25,7 @@ from prune.teachers import distillation_of
 from prune.training.checkpoints import Checkpoint
 from prune.training.distillation import Distillation
 from prune.training.swaps import Swaps, install
+from prune.training.target import Goal
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Work:
     fork: Checkpoint | None  # of another run, to go on from
     swaps: Swaps
     distillation: Distillation | None
+    goal: Goal | None = None  # that the run was steered to
     difference: float = 0.0  # of logits, small against masked
     density: float = 1.0  # of the parts that are pruned
     steps: int = 0  # trained so far

@@ -31,6 +31,7 @@ class Goal:
     share: float
     words: str
     correct: Callable[[Pruner], None] | None = None  # hold the cost against a measurement
+    dense_ms: Callable[[], float] | None = None  # where the cost is a time: as last measured
     every: int = 16  # steps between two turns
 
 

@@ -1,0 +1,74 @@
+"""Whether a target was met: by the figure, by its interval, and by the machine's speed."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from prune import compose
+from prune.aiming import Time, _Trial, verdict
+from prune.config import RunConfig
+from prune.masks.anatomy import Anatomy
+from prune.masks.policy import Policy
+from prune.masks.pruner import Pruner
+from prune.records import Density, Latency, Point
+from tests import tiny
+
+
+def config(target: str) -> RunConfig:
+    return compose.load(["+experiment=toy", "target.density=null", target])
+
+
+def point(dense_ms: float, pruned_ms: float) -> Point:
+    speedup = dense_ms / pruned_ms
+    interval = (speedup * 0.95, speedup * 1.05)
+    cell = Latency(32, 64, "eager", dense_ms, pruned_ms, speedup, *interval, 15)
+    return Point("pruned", {}, Density(0.5, 0.5, 0.5), 1.0, 2.0, [cell], "model", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "dense_ms", "pruned_ms", "then_ms", "said"),
+    [
+        ("target.speedup=2", 20.0, 9.8, 20.0, "2x met: 2.041x"),
+        ("target.speedup=2", 20.0, 10.4, 20.0, "2x met within the noise of the measurement"),
+        ("target.speedup=2", 20.0, 12.0, 12.0, "2x missed by 17%: 1.667x"),
+        ("target.latency_ms=10", 20.0, 10.1, 20.0, "10 ms met: 10.1 ms"),
+        ("target.latency_ms=10", 30.0, 15.0, 20.0,
+         "10 ms met when the dense network took 20 ms; now it takes 30: 15 ms"),
+        ("target.latency_ms=10", 30.0, 15.0, 30.0, "10 ms missed by 50%: 15 ms"),
+        ("target.latency_ms=10", 30.0, 15.0, 0.0, "10 ms missed by 50%: 15 ms"),
+    ],
+)  # fmt: skip
+def test_a_target_is_met_or_the_line_says_by_how_much_not(
+    target: str, dense_ms: float, pruned_ms: float, then_ms: float, said: str
+) -> None:
+    line = verdict(config(target), point(dense_ms, pruned_ms), 1000, 0.5, then_ms)
+    assert line.startswith(f"target      {said}")
+
+
+class Machine(_Trial):
+    """A machine whose speed we set; a network takes as long as it has heads and neurons."""
+
+    slow: float = 1.0
+
+    def share(self, heads: list[int], widths: list[int]) -> float:
+        self.dense_ms = 10 * self.slow
+        return 0.2 + 0.4 * sum(heads) / 8 + 0.4 * sum(widths) / 96
+
+
+@pytest.mark.parametrize(
+    ("absolute", "cost"), [(False, lambda slow: 1.0), (True, lambda slow: slow)]
+)
+def test_what_is_asked_in_ms_follows_the_speed_of_the_machine(
+    absolute: bool, cost: Callable[[float], float]
+) -> None:
+    model = tiny.bert()
+    lease: Any = contextlib.nullcontext()
+    machine = Machine(config("target.latency_ms=5"), model, lease)
+    time = Time(Anatomy(model), machine, absolute)
+    pruner = Pruner(model, Policy(), steps=40)
+    assert time.dense_ms == 10 and time(pruner) == pytest.approx(1)
+    for machine.slow in (1.5, 1.5, 0.8):
+        time.correct(pruner)
+        assert time(pruner) == pytest.approx(cost(machine.slow))
