@@ -85,7 +85,7 @@ class Compiled(Runtime):
             raise MissingInputError("the runtime `compiled` needs a C++ compiler, such as g++")
         # Of one function torch compiles eight versions, then runs it eagerly and only warns; the
         # forward of all networks of a kind is one function. So each network by itself.
-        alone = {"isolate_recompiles": True} if _ISOLATES else {}
+        alone: dict[str, Any] = {"isolate_recompiles": True} if _ISOLATES else {}
         self.compiled: Any = torch.compile(self.model, dynamic=True, **alone)
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
