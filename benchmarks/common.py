@@ -7,6 +7,7 @@ bootstrap interval. One JSON file a benchmark goes to `benchmarks/results/MACHIN
 `benchmarks/table.py` makes README's table of them.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -188,8 +189,7 @@ def write(
     merge: keep the other rows of the file that is there, if they are of the same environment.
     """
     where = environment(threads, device)
-    folder = folder or folder_of(where)
-    path = folder / f"{name}.json"
+    path = (folder or folder_of(where)) / f"{name}.json"
     if merge and path.exists():
         before, known = read(path)
         if before["environment"] == where:
@@ -201,7 +201,7 @@ def write(
         "environment": where,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
-    return save(name, content, folder)
+    return save(name, content, path.parent)
 
 
 def save(name: str, content: dict[str, Any], folder: Path) -> Path:
@@ -216,12 +216,11 @@ def save(name: str, content: dict[str, Any], folder: Path) -> Path:
 
 def text(content: dict[str, Any], widest: int = 100) -> str:
     """JSON, a row a line where there are so many that a number a line would be thousands."""
-    rows = content["rows"]
-    if len(rows) <= widest:
-        return json.dumps(content, indent=2) + "\n"
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    rest = json.dumps({**content, "rows": []}, indent=2)
-    return rest.replace('"rows": []', f'"rows": [\n{lines}\n]') + "\n"
+    whole = json.dumps(content, indent=2)
+    if len(content["rows"]) > widest:
+        lines = ",\n".join(map(json.dumps, content["rows"]))
+        whole = json.dumps({**content, "rows": []}, indent=2).replace("[]", f"[\n{lines}\n]")
+    return whole + "\n"
 
 
 def read(path: Path, kind: type[Kind] = Row) -> tuple[dict[str, Any], list[Kind]]:
@@ -239,16 +238,13 @@ def _version(package: str) -> str:
 
 def _processor() -> str:
     """Its name, and where llvmlite is installed the kind that the name may not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    name = re.sub(
-        r"\(R\)|\(TM\)|\bCPU\b|\bProcessor\b|@.*", "", (names or [platform.processor()])[0]
-    )
-    try:
+    name = names[0] if names else platform.processor()
+    words = re.sub(r"\(R\)|\(TM\)|\bCPU\b|\bProcessor\b|@.*", "", name).split()
+    with contextlib.suppress(ImportError):
         from llvmlite.binding import get_host_cpu_name
-    except ImportError:
-        return " ".join(name.split())
-    return " ".join([*name.split(), f"({get_host_cpu_name()})"])
+
+        words.append(f"({get_host_cpu_name()})")
+    return " ".join(words)
