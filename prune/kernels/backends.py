@@ -33,14 +33,16 @@ DTYPES = {
 }
 
 # Density from which a dense product is as fast, by the shorter side of a block: the largest entry
-# that is not above it. Seen on Zen 3 (fp32) and Zen 4 with benchmarks/block_sparse.py; `amx` and
-# triton by their arithmetic, for want of such a machine. `slow`: where torch has no product of bf16
-# but a plain loop (no AVX-512), which takes several times as long as the kernel with all blocks.
+# that is not above it. Seen with benchmarks/block_sparse.py on Zen 3 (fp32), Zen 4, and Emerald
+# Rapids (`amx`: there MKL's fp32 is faster, too); triton by its arithmetic, for want of such a
+# machine. `slow`: where torch has no product of bf16 but a plain loop (no AVX-512), which takes
+# several times as long as the kernel with all blocks.
 TIES: dict[tuple[str, torch.dtype], dict[int, float]] = {
     ("llvm", torch.float32): {16: 0.9, 32: 1.0},
     ("llvm", torch.bfloat16): {16: 0.6, 32: 0.85},
     ("slow", torch.bfloat16): {16: math.inf},
-    ("amx", torch.bfloat16): {16: 0.1},
+    ("amx", torch.float32): {16: 0.75, 32: 0.9},
+    ("amx", torch.bfloat16): {16: 0.07},
     ("rows", torch.float32): {1: 0.0, 16: 0.25, 32: 0.4, 64: 0.5},
     ("rows", torch.bfloat16): {1: 0.0, 32: 0.1, 64: 0.15},
     ("triton", torch.float32): {16: 0.3, 32: 0.6},
@@ -129,10 +131,11 @@ def fastest(device: str, dtype: torch.dtype, size: tuple[int, int]) -> str:
 
 def tie(name: str, dtype: torch.dtype, size: tuple[int, int]) -> float:
     """The density from which a dense product is at least as fast as backend `name`."""
-    if name == "llvm" and dtype == torch.bfloat16:
+    if name == "llvm":
         from prune.kernels.llvm.machine import host
 
-        name = "amx" if host().amx else name if _multiplies_bf16() else "slow"
+        loops = dtype == torch.bfloat16 and not _multiplies_bf16()
+        name = "amx" if host().amx else "slow" if loops else name
     table = TIES.get((name, dtype), {})
     return max((density for side, density in table.items() if side <= min(size)), default=0.0)
 

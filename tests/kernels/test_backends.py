@@ -101,7 +101,8 @@ def test_bf16_is_always_sparse_where_torch_has_no_product_of_it(
         monkeypatch.setattr(machine, "host", lambda: Machine(8, False))
         assert backends.tie("llvm", torch.bfloat16, (32, 32)) == tie
     monkeypatch.setattr(machine, "host", lambda: Machine(16, True, amx=True))
-    assert backends.tie("llvm", torch.bfloat16, (32, 32)) == 0.1
+    assert backends.tie("llvm", torch.bfloat16, (32, 32)) == 0.07
+    assert backends.tie("llvm", torch.float32, (32, 32)) == 0.9
 
 
 def test_a_processor_without_vectors_takes_rows_and_says_so_once(

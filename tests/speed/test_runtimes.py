@@ -175,8 +175,9 @@ def test_block_sparse_gives_the_models_logits_by_its_blocks_alone(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "FEW", {})  # or so small a network is multiplied densely
-    for kind in ("llvm", "amx"):  # whatever this processor multiplies densely
-        monkeypatch.setitem(backends.TIES, (kind, torch.bfloat16), {16: 1.0})
+    for name in ("llvm", "amx"):  # however fast dense products are here
+        for kind in (torch.float32, torch.bfloat16):
+            monkeypatch.setitem(backends.TIES, (name, kind), {16: 1.0})
     model = blocked()
     before = [p.clone() for p in model.parameters()]
     sparse = FROM_MODEL["block_sparse"](model, dtype)
