@@ -19,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -219,7 +220,8 @@ def text(content: dict[str, Any], widest: int = 100) -> str:
     whole = json.dumps(content, indent=2)
     if len(content["rows"]) > widest:
         lines = ",\n".join(map(json.dumps, content["rows"]))
-        whole = json.dumps({**content, "rows": []}, indent=2).replace("[]", f"[\n{lines}\n]")
+        empty, full = '"rows": []', f'"rows": [\n{lines}\n]'
+        whole = json.dumps({**content, "rows": []}, indent=2).replace(empty, full)
     return whole + "\n"
 
 
@@ -244,7 +246,5 @@ def _processor() -> str:
     name = names[0] if names else platform.processor()
     words = re.sub(r"\(R\)|\(TM\)|\bCPU\b|\bProcessor\b|@.*", "", name).split()
     with contextlib.suppress(ImportError):
-        from llvmlite.binding import get_host_cpu_name
-
-        words.append(f"({get_host_cpu_name()})")
+        words.append(f"({import_module('llvmlite.binding').get_host_cpu_name()})")
     return " ".join(words)

@@ -90,5 +90,5 @@ if [ -n "$model" ] && [ -n "$squad" ]; then
 else
     echo "left out: the sweep, which wants --model and --squad"
 fi
-echo "$SECONDS s in all; results in $kept"
+echo "$SECONDS s in all; results in ${out:-$root/benchmarks/results and $kept}"
 exit "$failed"

@@ -60,10 +60,10 @@ class Tie:
         self._mask = mask if self.algorithm.soft else mask.to(torch.uint8)
 
     def pack(self) -> None:
-        """Until the next step it is only read once: keep a mask of small groups as bits."""
-        fine = any(cut.site.grid.size < FINE for cut in self.cuts)
-        if fine and not self.algorithm.soft and not isinstance(self._mask, Bits):
-            self._mask = Bits(self._mask)
+        """Until the next step it is only read once: on a CPU, a mask of small groups is bits."""
+        mask, fine = self._mask, any(cut.site.grid.size < FINE for cut in self.cuts)
+        if fine and isinstance(mask, Tensor) and not self.algorithm.soft and mask.is_cpu:
+            self._mask = Bits(mask)
 
     def importance(self) -> Tensor:
         """What the algorithm ranks: the scores, or the mean |W| of each group over its matrices."""

@@ -69,8 +69,8 @@ def keep_memory() -> None:
     """Let malloc keep what a pass frees for the next one, as in a process that has trained.
 
     glibc gives large blocks back to the system until it has seen a larger one freed. In a process
-    that has not, each pass pays for new pages; the dense network more of them, and a small one was
-    1.85 times as fast instead of 1.27.
+    that has not, each pass pays for new pages, the dense network for more of them, and a small one
+    looks faster than it is: docs/notes/measuring.md.
     """
     torch.empty(LARGE, dtype=torch.uint8)
 

@@ -15,7 +15,7 @@ def test_unpacked_is_what_was_packed(shape: list[int], seed: int, start: int) ->
     mask = whole[start:].view(shape)  # as a part of a larger tensor, wherever it starts
     bits = Bits(mask)
     assert torch.equal(bits.mask(), mask) and bits.mask().dtype == torch.uint8
-    assert bits.codes.numel() == -(-count // 8)
+    assert bits.codes.nbytes == -(-count // 8)
 
 
 def test_what_is_laid_out_across_is_packed_as_it_reads() -> None:
