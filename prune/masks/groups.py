@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from prune.kernels import masking
 from prune.masks.bits import Bits
 from prune.masks.noise import Noise
 from prune.masks.policy import Site
@@ -195,9 +196,9 @@ class Cut:
 
     def scale(self, weights: Tensor, mask: Tensor, out: Tensor) -> None:
         """out = M * weights; all are (out, in), and `out` may be `weights`."""
-        grid = self.site.grid
-        spread = grid.spread(self.groups(mask))
-        torch.mul(grid.cells(weights), spread, out=grid.cells(out))
+        grid, groups = self.site.grid, self.groups(mask)
+        if not masking.scale(weights, groups, (grid.rows, grid.columns), out):
+            torch.mul(grid.cells(weights), grid.spread(groups), out=grid.cells(out))
 
     def spread(self, mask: Tensor, out: Tensor) -> None:
         """out = M, (out, in)."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from prune.kernels import masking
 from prune.masks.groups import Cut, Tie
 from prune.masks.layout import matrix
 from prune.masks.policy import Site
@@ -74,18 +75,33 @@ class Slot:
         if self.weight.grad is None:
             return
         gradient = matrix(self.module, self.weight.grad)
-        if any(cut.tie.scores is not None for cut in self.cuts):
-            # W' is of no more use until the next one is made: its memory takes the product.
-            product = torch.mul(gradient, self.full_matrix(), out=matrix(self.module, self.masked))
-            *others, last = sorted(self.cuts, key=lambda cut: -cut.site.grid.size)
-            for cut in others:
-                cut.pulled = cut.site.grid.sum(self._times_other_masks(product.clone(), cut))
-            # Of single weights the sum is the product itself, so it comes last.
-            last.pulled = last.site.grid.sum(self._times_other_masks(product, last))
-        for cut in self.cuts:
-            cut.scale(gradient, cut.tie.mask, out=gradient)
+        learned = any(cut.tie.scores is not None for cut in self.cuts)
+        if not (learned and self._pulled_at_once(gradient)):
+            if learned:
+                self._pull(gradient)
+            for cut in self.cuts:
+                cut.scale(gradient, cut.tie.mask, out=gradient)
         if self.bias is not None and self.bias.grad is not None:
             self.bias.grad.mul_(self.alive)
+
+    def _pulled_at_once(self, gradient: Tensor) -> bool:
+        """Of one mask, in one pass over memory, if this processor and grid have it."""
+        if len(self.cuts) > 1:
+            return False
+        (cut,) = self.cuts
+        mask, size = cut.groups(cut.tie.mask), (cut.site.grid.rows, cut.site.grid.columns)
+        out = matrix(self.module, self.masked)
+        cut.pulled = masking.pull(gradient, self.full_matrix(), mask, size, out)
+        return cut.pulled is not None
+
+    def _pull(self, gradient: Tensor) -> None:
+        # W' is of no more use until the next one is made: its memory takes the product.
+        product = torch.mul(gradient, self.full_matrix(), out=matrix(self.module, self.masked))
+        *others, last = sorted(self.cuts, key=lambda cut: -cut.site.grid.size)
+        for cut in others:
+            cut.pulled = cut.site.grid.sum(self._times_other_masks(product.clone(), cut))
+        # Of single weights the sum is the product itself, so it comes last.
+        last.pulled = last.site.grid.sum(self._times_other_masks(product, last))
 
     def _times_other_masks(self, product: Tensor, mine: Cut) -> Tensor:
         """In place."""

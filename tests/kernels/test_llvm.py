@@ -17,6 +17,7 @@ pytest.importorskip("llvmlite", reason="the llvm backend needs llvmlite: pip ins
 
 from prune.kernels import backends, llvm
 from prune.kernels.llvm import call, machine, product_ir, sampled_ir
+from prune.kernels.llvm.code import team_size
 from prune.kernels.llvm.machine import Machine, host
 from prune.kernels.llvm.spec import Spec
 from tests.kernels.blocks import Problem, assert_right, problem
@@ -244,7 +245,7 @@ def test_it_runs_in_the_threads_of_torch(threads: int) -> None:
     """Else its own would compete with those of torch, which spin for a while after each call."""
     if not machine.openmp():
         pytest.skip("no OpenMP with GNU's entry in this build of torch: one thread")
-    assert call.threads() == threads
+    assert team_size() == threads
 
 
 def stress(seconds: float) -> list[str]:

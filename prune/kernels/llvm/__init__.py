@@ -11,6 +11,7 @@ from prune.errors import KernelError
 from prune.kernels.layout import Layout
 from prune.kernels.llvm import call, product_ir, sampled_ir, turn_ir
 from prune.kernels.llvm.call import Lists
+from prune.kernels.llvm.code import team_size
 from prune.kernels.llvm.machine import Machine, host
 
 SHORT = 40  # tokens that the sampled product copies at a time: they should stay in the caches
@@ -45,7 +46,7 @@ def _turned(values: Tensor, machine: Machine) -> Tensor:
     turned = call.empty(live, size, depth, dtype=values.dtype)
     code = call.kernel(turn_ir, depth, size, values.dtype == torch.bfloat16, machine)
     places = {"source": values.data_ptr(), "target": turned.data_ptr()}
-    code(call.threads(), **places, blocks=live)
+    code(team_size(), **places, blocks=live)
     return turned
 
 
@@ -74,7 +75,7 @@ def sampled(
     if not live or not tokens:
         return out.zero_().to(x.dtype)
     x, grad = call.dense_rows(x), call.dense_rows(grad)
-    threads = min(call.threads(), live)
+    threads = min(team_size(), live)
     chunk = min(SHORT, tokens + tokens % 2)
     stride = call.padded((x.shape[1] + grad.shape[1]) * chunk * code.spec.panel_item)
     code(
@@ -110,7 +111,7 @@ def _product(
     if not tokens:
         return y
     x, values = call.dense_rows(x), values.contiguous()
-    threads = call.threads()
+    threads = team_size()
     spec = code.spec
     chunk, chunks = call.chunks(tokens, threads, spec.tile)
     sums_at = call.padded(x.shape[1] * chunk * spec.panel_item)

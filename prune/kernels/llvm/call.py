@@ -1,18 +1,18 @@
-"""A compiled kernel and how it is called; the checks that come before any pointer is taken."""
+"""The checks that come before any pointer is taken, of tensors and of block lists."""
 
 import ctypes
 import threading
-from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from prune.errors import KernelError
 from prune.kernels.layout import Layout
-from prune.kernels.llvm.machine import Machine, compiled, openmp
+from prune.kernels.llvm.code import Code
+from prune.kernels.llvm.machine import Machine
 from prune.kernels.llvm.spec import Spec
 
 CHUNK = 96  # tokens copied at a time, about
@@ -58,20 +58,15 @@ def _index(layout: Layout) -> tuple[int, int, int, int]:
     return index.data_ptr(), rows, columns, live
 
 
-class Kernel:
+class Kernel(Code):
     """The machine code of one Spec."""
 
     def __init__(self, source: ModuleType, spec: Spec) -> None:
+        super().__init__(source.module(spec), source.ARGUMENTS, spec.machine)
         self.spec = spec
-        self.names = tuple(source.ARGUMENTS)
-        self.engine: Any = compiled(source.module(spec), spec.machine)
-        address = self.engine.get_function_address
-        self.team: int = address("team")
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self.work = ctypes.CFUNCTYPE(None, pointer, number, number)(address("work"))
         kinds = [*[pointer] * 3, *[number] * 3, pointer]
-        self.read = ctypes.CFUNCTYPE(None, *kinds)(address("check"))
-        self.buffer = ctypes.c_int64 * len(self.names)
+        self.read = ctypes.CFUNCTYPE(None, *kinds)(self.address("check"))
 
     def check(self, lists: Lists, live: int) -> None:
         """Raises KernelError if a list names a block that is not there, of `live` ones."""
@@ -83,29 +78,11 @@ class Kernel:
         if bad.value:
             raise KernelError(ASTRAY)
 
-    def __call__(self, threads: int, **arguments: int) -> None:
-        values = self.buffer(*[arguments[name] for name in self.names])
-        if threads > 1:
-            gnu_parallel()(self.team, ctypes.addressof(values), threads, 0)
-        else:
-            self.work(ctypes.addressof(values), 0, 1)
-
 
 @cache
 def kernel(source: ModuleType, depth: int, size: int, bf16: bool, machine: Machine) -> Kernel:
     """Compiled once a process, in a fraction of a second."""
     return Kernel(source, Spec(depth, size, bf16, machine))
-
-
-@cache
-def gnu_parallel() -> Callable[[int, int, int, int], None]:
-    kinds = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    return ctypes.CFUNCTYPE(None, *kinds)(openmp()["GOMP_parallel"])
-
-
-def threads() -> int:
-    """As many as torch uses; one where its OpenMP cannot be found."""
-    return torch.get_num_threads() if openmp() else 1
 
 
 def chunks(tokens: int, threads: int, tile: int) -> tuple[int, int]:
