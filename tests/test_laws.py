@@ -192,7 +192,8 @@ def test_shared_scores_add_up(case: Case) -> None:
         ]
         for cut, piece in zip(tie.cuts, pieces, strict=True):
             cut.pulled = piece
-        tie.push_gradient(0.0)
+        tie.pressure = 0.0
+        tie.push_gradient()
         total = sum(cut.as_scores(piece) for cut, piece in zip(tie.cuts, pieces, strict=True))
         torch.testing.assert_close(tie.scores.grad, total)
 

@@ -1,11 +1,12 @@
-"""The two passes over a matrix that masks are applied with, in machine code for a CPU.
+"""The two passes over a matrix that masks are applied with, for a CPU.
 
-torch has to read and write memory once an operation, and reads whatever it is going to overwrite.
-Here each pass reads what it needs once and writes past the caches. Where it cannot serve, the
-caller does the same with torch: on a GPU, for other types, for groups of 2 to 15 columns, for small
-matrices, and without llvmlite (the extra `cpu`).
+torch goes through memory once an operation, and reads whatever it is going to overwrite. Here
+machine code reads what it needs once and writes past the caches. Where it cannot serve, the caller
+does the same with torch: on a GPU, for other types than fp32, for small matrices, for sides that
+are no multiple of 16, and without llvmlite (the extra `cpu`).
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -14,10 +15,24 @@ from torch import Tensor
 from prune.kernels.llvm import masking_ir
 from prune.kernels.llvm.code import Code, team_size
 from prune.kernels.llvm.machine import host, installed
-from prune.kernels.llvm.masking_ir import LANES, Pass
+from prune.kernels.llvm.masking_ir import Pass
+from prune.kernels.llvm.vectors import LANES, bits
 
 SMALL = 1 << 16  # weights: below, a call costs as much as it saves
 ALIGNED = 64  # bytes: what streams past the caches is written in whole lines
+
+
+@dataclass(frozen=True)
+class Push:
+    """From dL/dM of single weights to dL/dS: (times dM/dS) + rate * d sigmoid(S - shift)/dS.
+
+    slope: (most, falls, edge), dM/dS = most - falls * (M - 1/2)^2, or 0 if that is not above edge.
+    """
+
+    scores: Tensor
+    slope: tuple[float, float, float] | None
+    rate: float
+    shift: float
 
 
 def scale(weights: Tensor, mask: Tensor, size: tuple[int, int], out: Tensor) -> bool:
@@ -26,46 +41,70 @@ def scale(weights: Tensor, mask: Tensor, size: tuple[int, int], out: Tensor) -> 
     weights, out: (out, in), perhaps the same. mask: (R, C), fp32 or bytes of 0 and 1, one number a
     group of `size` weights.
     """
-    if weights.T.is_contiguous() and out.T.is_contiguous() and not weights.is_contiguous():
+    if _lies_on_its_side(weights):
         return scale(weights.T, mask.T, size[::-1], out.T)
-    if not _serves(weights, out, mask, size):
+    if not _serves(weights, mask, size, out):
         return False
-    stream = out.data_ptr() != weights.data_ptr() and out.data_ptr() % ALIGNED == 0
-    _run(False, weights, weights, mask, out, size, stream)
+    if 1 < size[1] < LANES:
+        return scale(weights, mask.repeat_interleave(size[1], 1), (size[0], 1), out)
+    apart = out.data_ptr() != weights.data_ptr()
+    _run(False, weights, weights, mask, size, out, None, stream=apart)
     return True
 
 
 def pull(
-    gradient: Tensor, weights: Tensor, mask: Tensor, size: tuple[int, int], out: Tensor
+    gradient: Tensor,
+    weights: Tensor,
+    mask: Tensor,
+    size: tuple[int, int],
+    out: Tensor,
+    push: Push | None = None,
 ) -> Tensor | None:
     """The sum of gradient * weights in each group, and gradient *= M; None if nothing was done.
 
     All but the mask are (out, in). The sums are (R, C); those of single weights lie in `out`, which
-    is overwritten.
+    is overwritten, and are pushed on to the scores, of the shape and order of the weights.
     """
-    if weights.T.is_contiguous() and not weights.is_contiguous():
+    if _lies_on_its_side(weights):
+        if push is not None:
+            return None
         sums = pull(gradient.T, weights.T, mask.T, size[::-1], out.T)
         return None if sums is None else sums.T
-    if not (_serves(weights, out, mask, size) and _serves(gradient, out, mask, size)):
+    if not _serves(weights, mask, size, gradient, out, *([push.scores] if push else [])):
         return None
+    if 1 < size[1] < LANES:
+        wide = mask.repeat_interleave(size[1], 1)
+        sums = pull(gradient, weights, wide, (size[0], 1), out)
+        return None if sums is None else sums.view(*mask.shape, size[1]).sum(2)
     single = size == (1, 1)
     sums = out if single else torch.zeros(mask.shape)
-    _run(True, gradient, weights, mask, sums, size, single and out.data_ptr() % ALIGNED == 0)
+    _run(True, gradient, weights, mask, size, sums, push, stream=single)
     return sums
 
 
-def _serves(weights: Tensor, out: Tensor, mask: Tensor, size: tuple[int, int]) -> bool:
+def _lies_on_its_side(weights: Tensor) -> bool:
+    """Whether the rows of its transpose are dense, and its own are not."""
+    return weights.T.is_contiguous() and not weights.is_contiguous()
+
+
+def _serves(weights: Tensor, mask: Tensor, size: tuple[int, int], *others: Tensor) -> bool:
     """Whether all of it is as the machine code takes it to be."""
-    same = weights.shape == out.shape == (mask.shape[0] * size[0], mask.shape[1] * size[1])
+    rows, columns = weights.shape
     return (
-        same
+        (mask.shape[0] * size[0], mask.shape[1] * size[1]) == (rows, columns)
         and weights.numel() >= SMALL
-        and (size[1] % LANES == 0 or (size[1] == 1 and weights.shape[1] % LANES == 0))
+        and columns % LANES == 0
+        and (size[1] < LANES or size[1] % LANES == 0)
         and mask.dtype in (torch.uint8, torch.float32)
-        and all(m.dtype == torch.float32 and m.is_contiguous() for m in (weights, out))
-        and all(m.device.type == "cpu" for m in (weights, out, mask))
+        and mask.device.type == "cpu"
+        and all(x.shape == weights.shape and ready(x) for x in (weights, *others))
         and installed()
     )
+
+
+def ready(x: Tensor) -> bool:
+    """Dense fp32 in the memory of a CPU."""
+    return x.dtype == torch.float32 and x.is_contiguous() and x.device.type == "cpu"
 
 
 def _run(
@@ -73,18 +112,31 @@ def _run(
     gradient: Tensor,
     weights: Tensor,
     mask: Tensor,
-    out: Tensor,
     size: tuple[int, int],
+    out: Tensor,
+    push: Push | None,
     stream: bool,
 ) -> None:
     mask = mask.contiguous()
-    kind = Pass(pulls, size[1] > 1, size[0] > 1, mask.dtype == torch.float32, stream)
-    _code(kind)(
+    code = _code(
+        Pass(
+            pull=pulls,
+            wide=size[1] > 1,
+            tall=size[0] > 1,
+            floats=mask.dtype == torch.float32,
+            stream=stream and out.data_ptr() % ALIGNED == 0,
+            slope=push.slope if push else None,
+            shift=push.shift if push and push.rate else None,
+        )
+    )
+    code(
         team_size(),
         gradient=gradient.data_ptr(),
         weights=weights.data_ptr(),
         mask=mask.data_ptr(),
         out=out.data_ptr(),
+        scores=push.scores.data_ptr() if push else 0,
+        rate=bits(push.rate) if push else 0,
         rows=weights.shape[0],
         columns=weights.shape[1],
         height=size[0],

@@ -39,6 +39,8 @@ class Tie:
         self.pool = (site.pool or f"\0{name}", site.algorithm)
         self.threshold = self.algorithm.start
         self.offset = 0.0  # scores count as lowered by this much
+        self.pressure = 0.0  # the penalty's factor in the next step
+        self.pushed = False  # whether what the cut pulled is the gradient of the scores already
         self.drawn: tuple[int, ...] = (0, 0, 0)  # what the noise of the current step follows from
         # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
         self.gone: tuple[int, int] = (0, 0)
@@ -118,10 +120,10 @@ class Tie:
         self.mask = torch.empty_like(self.mask)
         for rows in self._rows():
             scores = self._part(importance, rows)
-            drawn = noise.like(scores) if noise else None
+            drawn = noise.drawn(scores) if noise else None
             algorithm.training_mask(scores, self.threshold, drawn, out=self.mask[rows])
 
-    def push_gradient(self, penalty: float) -> None:
+    def push_gradient(self) -> None:
         """dL/dS from what the cuts pulled, plus the penalty's own."""
         assert self.scores is not None
         pulled = [cut.as_scores(cut.pulled) for cut in self.cuts if cut.pulled is not None]
@@ -129,27 +131,40 @@ class Tie:
             self.scores.grad = None
             return
         gradient = pulled[0] if len(pulled) == 1 else torch.stack(pulled).sum(0)
-        if penalty or self.algorithm.soft:
-            gradient = self._gradient(gradient, penalty)
+        if not self.pushed and (self.pressure or self.algorithm.soft):
+            gradient = self._gradient(gradient)
         self.scores.grad = gradient.contiguous()  # fused optimizers read memory in order
+        self.pushed = False
         for cut in self.cuts:
             cut.pulled = None
 
-    def _gradient(self, pulled: Tensor, penalty: float) -> Tensor:
+    def push(self) -> masking.Push | None:
+        """How dL/dM becomes dL/dS, if it is number by number and of one cut alone."""
+        if self.scores is None or len(self.cuts) > 1 or self.cuts[0].site.flipped:
+            return None
+        scores, algorithm = self.scores.detach(), self.algorithm
+        if scores.shape != self._mask.shape or (algorithm.soft and algorithm.slope is None):
+            return None
+        return masking.Push(scores, algorithm.slope, self._rate(), algorithm.shift)
+
+    def _rate(self) -> float:
+        """What the penalty's derivative is multiplied by, of each score."""
+        return self.present * self.pressure / max(1, self._mask.shape.numel())
+
+    def _gradient(self, pulled: Tensor) -> Tensor:
         """dL/dM (R, C) -> dL/dS in the shape of the scores, which may be the same memory."""
         assert self.scores is not None
         scores, algorithm = self.scores.detach(), self.algorithm
         gradient = pulled if pulled.shape == scores.shape else torch.empty_like(scores)
         for rows in self._rows():
-            own = self._part(scores, rows)
+            own, target = self._part(scores, rows), self._part(gradient, rows)
             part = pulled[rows]
             if algorithm.soft:  # what is not soft is straight-through
                 seen = own - self.offset if self.offset else own
-                part = algorithm.score_gradient(seen, self.mask[rows], part, self.threshold)
-            if penalty:
-                share = self.present * penalty / scores.numel()
-                part.add_(algorithm.penalty_gradient(own), alpha=share)
-            target = self._part(gradient, rows)
+                seen_mask = self.mask[rows]
+                part = algorithm.score_gradient(seen, seen_mask, part, self.threshold, target)
+            if self.pressure:
+                part.add_(algorithm.penalty_gradient(own), alpha=self._rate())
             if part.data_ptr() != target.data_ptr():
                 target.copy_(part)
         return gradient

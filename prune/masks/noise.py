@@ -21,19 +21,30 @@ class Noise:
 
     def like(self, tensor: Tensor) -> Tensor:
         """The next piece, in the shape, dtype and place of `tensor`."""
+        return logistic(self.drawn(tensor), tensor.dtype)
+
+    def drawn(self, tensor: Tensor) -> Tensor:
+        """The next piece as it was drawn: on a CPU levels (int16), each as likely as the others."""
         if tensor.device.type != "cpu":
             return self._on(tensor)
         # Sixteen raw bits choose a quantile: a uniform number and two logarithms take three times
         # as long.
         words = self.words.random_raw((tensor.numel() + 3) // 4).view(np.int16)
-        level = torch.from_numpy(words[: tensor.numel()]).int().add_(LEVELS // 2)
-        return quantiles(tensor.dtype).index_select(0, level).view(tensor.shape)
+        return torch.from_numpy(words[: tensor.numel()]).view(tensor.shape)
 
     def _on(self, tensor: Tensor) -> Tensor:
         if self.source is None:
             self.source = torch.Generator(tensor.device)
             self.source.manual_seed(int(self.start.generate_state(1, np.uint64)[0] >> 1))
         return torch.empty_like(tensor).uniform_(generator=self.source).logit_()
+
+
+def logistic(drawn: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `Noise.drawn` gave, as numbers."""
+    if drawn.dtype != torch.int16:
+        return drawn
+    level = drawn.reshape(-1).int().add_(LEVELS // 2)
+    return quantiles(dtype).index_select(0, level).view(drawn.shape)
 
 
 @cache

@@ -182,11 +182,13 @@ class Pruner:
     @torch.no_grad()
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         refuse_step(optimizer, args, kwargs)
+        for tie in self.learned():
+            tie.pressure = self._penalty_factor(tie)
         for slot in self.slots:
             slot.pull_gradient()
             slot.put_full()
         for tie in self.learned():
-            tie.push_gradient(self._penalty_factor(tie))
+            tie.push_gradient()
 
     @torch.no_grad()
     def _after(self, *_: Any) -> None:

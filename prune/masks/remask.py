@@ -13,10 +13,8 @@ def mask_together(pool: list[Tie], evaluation: bool) -> None:
         first.remask(values[0], evaluation)
         return
     # What ranks or has a cut-off has the same mask in training, and does not ask for a place.
-    flat = [value.reshape(-1) for value in values]
-    flat += [flat[0].new_full((live,), torch.inf), flat[0].new_full((dead,), -torch.inf)]
-    joined = first.algorithm.mask(torch.cat(flat), first.threshold)
-    start = 0
-    for tie, value in zip(pool, values, strict=True):
-        tie.mask = joined[start : start + value.numel()].view(value.shape)
-        start += value.numel()
+    ends = [(live, torch.inf), (dead, -torch.inf)]
+    gone = [values[0].new_full((count,), value) for count, value in ends if count]
+    masks = first.algorithm.masks([*values, *gone], first.threshold)
+    for tie, mask in zip(pool, masks, strict=False):
+        tie.mask = mask

@@ -89,9 +89,11 @@ class Slot:
         if len(self.cuts) > 1:
             return False
         (cut,) = self.cuts
+        weights, out = self.full_matrix(), matrix(self.module, self.masked)
         mask, size = cut.groups(cut.tie.mask), (cut.site.grid.rows, cut.site.grid.columns)
-        out = matrix(self.module, self.masked)
-        cut.pulled = masking.pull(gradient, self.full_matrix(), mask, size, out)
+        push = cut.tie.push() if size == (1, 1) and weights.is_contiguous() else None
+        cut.pulled = masking.pull(gradient, weights, mask, size, out, push)
+        cut.tie.pushed = cut.pulled is not None and push is not None
         return cut.pulled is not None
 
     def _pull(self, gradient: Tensor) -> None:

@@ -4,41 +4,45 @@
     pull    product = sum over each group of g * W, and g = M * g in place
 
 A group is `height` x `width` weights and has one number in M, (rows / height, columns / width). A
-thread has a band of groups, or of columns where there are fewer bands than threads.
+thread has a band of groups, or of columns where there are fewer bands than threads. Of single
+weights the product may become the gradient of their scores on the way: `Pass` says how.
 """
 
 from dataclasses import dataclass
 
+from prune.kernels.llvm import vectors
 from prune.kernels.llvm.text import Function, kinds
+from prune.kernels.llvm.vectors import FLOATS, LANES
 from prune.kernels.llvm.work import arguments, entry, openmp, team
 
 ARGUMENTS = kinds(
-    "ptr gradient, ptr weights, ptr mask, ptr out, i64 rows, i64 columns, i64 height, i64 width"
+    "ptr gradient, ptr weights, ptr mask, ptr out, ptr scores, i64 rate, "
+    "i64 rows, i64 columns, i64 height, i64 width"
 )
-LANES = 16  # numbers at a time; LLVM makes of them as many registers as it takes
-FLOATS = f"<{LANES} x float>"
-DECLARATIONS = f"declare float @llvm.vector.reduce.fadd.v{LANES}f32(float, {FLOATS})"
-PAST_CACHES = "!0 = !{i32 1}"
+MATRICES = ("gradient", "weights", "out", "scores")
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What is fixed when a pass is compiled."""
+    """What is fixed when a pass is compiled.
+
+    slope: the product is multiplied by what `_slope` makes of M and these. shift: then `rate` times
+    the derivative of sigmoid(S - shift) is added.
+    """
 
     pull: bool  # else scale
     wide: bool  # groups have a multiple of LANES columns, else one
     tall: bool  # and many rows, else one
     floats: bool  # M is fp32, else bytes of 0 and 1
     stream: bool  # what is written goes past the caches: it is read only much later
-
-    @property
-    def sums(self) -> bool:
-        return self.pull and (self.wide or self.tall)
+    slope: tuple[float, float, float] | None = None
+    shift: float | None = None
 
 
 def module(kind: Pass) -> str:
     """The IR of `work` and `team`."""
-    return "\n".join([openmp(), DECLARATIONS, _work(kind), team(), PAST_CACHES])
+    parts = [openmp(), vectors.DECLARATIONS, _work(kind), team(), vectors.PAST_CACHES]
+    return "\n".join(parts)
 
 
 def _work(kind: Pass) -> str:
@@ -49,23 +53,20 @@ def _work(kind: Pass) -> str:
     by_columns = f.compare("slt", bands, "%threads")
     first, last = _share(f, bands, by_columns, "false")
     begin, end = _share(f, f.div(a["columns"], unit), by_columns, "true")
-    left, right = f.mul(begin, unit), f.mul(end, unit)
+    rate = vectors.handed_over(f, a["rate"])
     with f.loop(f.mul(first, a["height"]), f.mul(last, a["height"])) as row:
         groups = f.mul(f.div(row, a["height"]) if kind.tall else row, across)
         here = {name: f.at(a[name], f.mul(f.mul(row, a["columns"]), 4)) for name in MATRICES}
-        mask = f.at(a["mask"], f.mul(groups, 4 if kind.floats else 1))
-        totals = f.at(a["out"], f.mul(groups, 4))
+        here["mask"] = f.at(a["mask"], f.mul(groups, 4 if kind.floats else 1))
+        here["sums"] = f.at(a["out"], f.mul(groups, 4))
         if kind.wide:
             with f.loop(begin, end) as group:
-                _run(f, kind, here, mask, totals, group, a["width"])
+                _run(f, kind, here, group, a["width"])
         else:
-            with f.loop(left, right, LANES) as column:
-                _single(f, kind, here, mask, totals, column)
-    f.do("fence seq_cst")  # what went past the caches is seen by other threads from here on
+            with f.loop(f.mul(begin, unit), f.mul(end, unit), LANES) as column:
+                _single(f, kind, here, column, rate)
+    vectors.seen_by_all(f)
     return f.text()
-
-
-MATRICES = ("gradient", "weights", "out")
 
 
 def _share(f: Function, count: str, by_columns: str, mine: str) -> tuple[str, str]:
@@ -73,79 +74,80 @@ def _share(f: Function, count: str, by_columns: str, mine: str) -> tuple[str, st
     splits = f.let(f"icmp eq i1 {by_columns}, {mine}")
     low = f.div(f.mul(count, "%thread"), "%threads")
     high = f.div(f.mul(count, f.add("%thread", 1)), "%threads")
-    ends = f.let(f"select i1 {splits}, i64 {low}, i64 0")
-    return ends, f.let(f"select i1 {splits}, i64 {high}, i64 {count}")
+    start = f.let(f"select i1 {splits}, i64 {low}, i64 0")
+    return start, f.let(f"select i1 {splits}, i64 {high}, i64 {count}")
 
 
-def _run(
-    f: Function, kind: Pass, here: dict[str, str], mask: str, totals: str, group: str, width: str
-) -> None:
+def _run(f: Function, kind: Pass, here: dict[str, str], group: str, width: str) -> None:
     """One row of one group that has many columns."""
     if kind.floats:
-        one = f.load("float", f.at(mask, f.mul(group, 4)))
+        one = f.load("float", f.at(here["mask"], f.mul(group, 4)))
     else:
-        byte = f.load("i8", f.at(mask, group))
+        byte = f.load("i8", f.at(here["mask"], group))
         one = f.let(f"uitofp i8 {byte} to float")
-    first = f.let(f"insertelement {FLOATS} poison, float {one}, i64 0")
-    places = f"<{LANES} x i32> zeroinitializer"
-    factor = f.let(f"shufflevector {FLOATS} {first}, {FLOATS} poison, {places}")
+    factor = vectors.everywhere(f, one)
     start = f.mul(group, width)
     total = f.slot(FLOATS)
     f.store(FLOATS, "zeroinitializer", total)
     with f.loop(start, f.add(start, width), LANES) as column:
-        product = _multiply(f, kind, here, factor, column)
+        product = _multiply(f, kind, here, factor, f.mul(column, 4))
         if kind.pull:
-            f.store(FLOATS, _add(f, f.load(FLOATS, total), product), total)
+            f.store(FLOATS, vectors.plus(f, f.load(FLOATS, total), product), total)
     if kind.pull:
-        parts = f.load(FLOATS, total)
-        total_of = f"call reassoc float @llvm.vector.reduce.fadd.v{LANES}f32"
-        _accumulate(f, "float", f.let(f"{total_of}(float 0.0, {FLOATS} {parts})"), totals, group)
+        sum_of = f"call reassoc float @llvm.vector.reduce.fadd.v{LANES}f32"
+        added = f.let(f"{sum_of}(float 0.0, {FLOATS} {f.load(FLOATS, total)})")
+        place = f.at(here["sums"], f.mul(group, 4))
+        f.store("float", f.let(f"fadd float {f.load('float', place)}, {added}"), place)
 
 
-def _single(
-    f: Function, kind: Pass, here: dict[str, str], mask: str, totals: str, column: str
-) -> None:
+def _single(f: Function, kind: Pass, here: dict[str, str], column: str, rate: str) -> None:
     """Some columns of one row, each with a number of M of its own."""
-    if kind.floats:
-        factor = f.load(FLOATS, f.at(mask, f.mul(column, 4)), 4)
-    else:
-        bytes_ = f.load(f"<{LANES} x i8>", f.at(mask, column), 1)
-        factor = f.let(f"uitofp <{LANES} x i8> {bytes_} to {FLOATS}")
-    product = _multiply(f, kind, here, factor, column)
-    if kind.pull and kind.tall:
-        _accumulate(f, FLOATS, product, totals, column)
-    elif kind.pull:
-        _write(f, kind, product, f.at(here["out"], f.mul(column, 4)))
-
-
-def _multiply(f: Function, kind: Pass, here: dict[str, str], factor: str, column: str) -> str:
-    """Some columns of one row: writes what is scaled; returns g * W, where that is asked for."""
     offset = f.mul(column, 4)
-    weights = f.load(FLOATS, f.at(here["weights"], offset), 4)
+    if kind.floats:
+        factor = vectors.load(f, f.at(here["mask"], offset))
+    else:
+        few = f.load(f"<{LANES} x i8>", f.at(here["mask"], column), 1)
+        factor = f.let(f"uitofp <{LANES} x i8> {few} to {FLOATS}")
+    product = _multiply(f, kind, here, factor, offset)
     if not kind.pull:
-        _write(f, kind, _times(f, weights, factor), f.at(here["out"], offset))
+        return
+    if kind.tall:
+        place = f.at(here["sums"], offset)
+        vectors.store(f, vectors.plus(f, vectors.load(f, place), product), place)
+        return
+    if kind.slope:
+        product = vectors.times(f, product, _slope(f, factor, *kind.slope))
+    if kind.shift is not None:
+        scores = vectors.load(f, f.at(here["scores"], offset))
+        product = vectors.multiply_add(f, rate, _sigmoid_slope(f, scores, kind.shift), product)
+    vectors.store(f, product, f.at(here["out"], offset), kind.stream)
+
+
+def _multiply(f: Function, kind: Pass, here: dict[str, str], factor: str, offset: str) -> str:
+    """Some columns of one row: writes what is scaled; returns g * W, where that is asked for."""
+    weights = vectors.load(f, f.at(here["weights"], offset))
+    if not kind.pull:
+        out = f.at(here["out"], offset)
+        vectors.store(f, vectors.times(f, weights, factor), out, kind.stream)
         return ""
     place = f.at(here["gradient"], offset)
-    gradient = f.load(FLOATS, place, 4)
-    f.store(FLOATS, _times(f, gradient, factor), place, 4)
-    return _times(f, gradient, weights)
+    gradient = vectors.load(f, place)
+    vectors.store(f, vectors.times(f, gradient, factor), place)
+    return vectors.times(f, gradient, weights)
 
 
-def _times(f: Function, a: str, b: str) -> str:
-    return f.let(f"fmul {FLOATS} {a}, {b}")
+def _slope(f: Function, mask: str, most: float, falls: float, edge: float) -> str:
+    """most - falls * (M - 1/2)^2 where that is above `edge`, else 0."""
+    off = vectors.minus(f, mask, vectors.splat(0.5))
+    square = vectors.times(f, off, off)
+    slope = vectors.multiply_add(f, square, vectors.splat(-falls), vectors.splat(most))
+    return vectors.where_above(f, slope, vectors.splat(edge), slope)
 
 
-def _add(f: Function, a: str, b: str) -> str:
-    return f.let(f"fadd {FLOATS} {a}, {b}")
-
-
-def _accumulate(f: Function, type_: str, value: str, totals: str, place: str) -> None:
-    at = f.at(totals, f.mul(place, 4))
-    f.store(type_, f.let(f"fadd {type_} {f.load(type_, at, 4)}, {value}"), at, 4)
-
-
-def _write(f: Function, kind: Pass, value: str, place: str) -> None:
-    if kind.stream:
-        f.do(f"store {FLOATS} {value}, ptr {place}, align 64, !nontemporal !0")
-    else:
-        f.store(FLOATS, value, place, 4)
+def _sigmoid_slope(f: Function, scores: str, shift: float) -> str:
+    """s (1 - s) with s = sigmoid(S - shift): e / (1 + e)^2, e being e^-|S - shift|."""
+    x = vectors.minus(f, scores, vectors.splat(shift))
+    below = vectors.least(f, x, vectors.minus(f, "zeroinitializer", x))
+    e = vectors.exp(f, below)
+    whole = vectors.plus(f, e, vectors.splat(1.0))
+    return vectors.over(f, e, vectors.times(f, whole, whole))

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from prune.kernels import soft_masks
 from prune.masks.algorithms.base import Algorithm
 from prune.masks.geometry import Fours, Geometry
 
@@ -51,6 +52,8 @@ class Ampere(Algorithm):
     def training_mask(
         self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
+        if out is not None and soft_masks.softmax(scores, threshold, PATTERNS, out):
+            return out
         shares = torch.softmax(threshold * scores, 0).flatten(1)
         places = patterns(scores.dtype, scores.device).T @ shares
         mask = places.view(4, *scores.shape[1:]).permute(1, 2, 0)
@@ -60,9 +63,18 @@ class Ampere(Algorithm):
         return out
 
     def score_gradient(
-        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
+        self,
+        scores: Tensor,
+        mask: Tensor,
+        mask_gradient: Tensor,
+        threshold: float,
+        out: Tensor | None = None,
     ) -> Tensor:
         """dL/dS_p = T share_p (g_p - sum over q of share_q g_q), g_p = sum of dL/dM over p."""
+        if out is not None and soft_masks.softmax_back(
+            scores, threshold, PATTERNS, mask_gradient, out
+        ):
+            return out
         shares = torch.softmax(threshold * scores, 0)
         of_patterns = threshold * patterns(scores.dtype, scores.device)
         gradient = (of_patterns @ mask_gradient.reshape(-1, 4).T).view_as(scores)

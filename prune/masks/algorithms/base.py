@@ -1,6 +1,7 @@
 """What every algorithm is: scores in, mask out, and the way of a gradient back."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,9 @@ class Algorithm(ABC):
     initial: ClassVar[float] = 0.0  # where scores start
     cuts: ClassVar[bool] = False  # a group dies below a score, so lowering all scores kills more
     geometry: ClassVar[Geometry | None] = None  # its own, whatever the policy says
+    shift: ClassVar[float] = 0.0  # the penalty's r(S) is the mean of sigmoid(S - shift)
+    # dM/dS where M alone says it: most - falls * (M - 1/2)^2, or 0 if that is not above edge.
+    slope: ClassVar[tuple[float, float, float] | None] = None
 
     @property
     @abstractmethod
@@ -38,12 +42,18 @@ class Algorithm(ABC):
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
         """S -> M as it is evaluated, saved and shipped."""
 
+    def masks(self, parts: Sequence[Tensor], threshold: float) -> list[Tensor]:
+        """`mask` of all parts together, as if they were one tensor."""
+        joined = self.mask(torch.cat([part.reshape(-1) for part in parts]), threshold)
+        split = torch.split(joined, [part.numel() for part in parts])
+        return [mask.view(part.shape) for mask, part in zip(split, parts, strict=True)]
+
     def training_mask(
         self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
         """S -> M as the forward passes of training see it; `noise` is of the shape of S.
 
-        M is written into `out`, if that is given.
+        It is as `Noise.drawn` gives it, or numbers. M is written into `out`, if that is given.
         """
         mask = self.mask(scores, threshold)
         return mask if out is None else out.copy_(mask)
@@ -53,18 +63,29 @@ class Algorithm(ABC):
         return groups
 
     def score_gradient(
-        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
+        self,
+        scores: Tensor,
+        mask: Tensor,
+        mask_gradient: Tensor,
+        threshold: float,
+        out: Tensor | None = None,
     ) -> Tensor:
         """dL/dM -> dL/dS at the training mask M, asked of soft algorithms alone.
 
         All others are straight-through, as here. It is the derivative of the mask, which autograd
-        would take more time for. `mask_gradient` may be overwritten.
+        would take more time for. `mask_gradient` may be overwritten, and so may `out`, of the shape
+        and order of S: it may be what is returned.
         """
-        return mask_gradient
+        if self.slope is None:
+            return mask_gradient
+        most, falls, edge = self.slope
+        off = torch.sub(mask, 0.5)
+        slope = torch.addcmul(off.new_tensor(most), off, off, value=-falls)
+        return mask_gradient.mul_(torch.threshold_(slope, edge, 0.0))
 
     def presence(self, scores: Tensor) -> Tensor:
-        """What the penalty averages, a sigmoid of S: here the L1 penalty's sigmoid(S)."""
-        return torch.sigmoid(scores)
+        """What the penalty averages: sigmoid(S - shift), without a shift that of L1."""
+        return torch.sigmoid(scores - self.shift if self.shift else scores)
 
     def penalty(self, scores: Tensor) -> Tensor:
         """r(S), a mean over groups in [0, 1]."""

@@ -7,10 +7,15 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from prune.kernels import soft_masks
 from prune.masks.algorithms.base import Algorithm
+from prune.masks.noise import logistic
 
 LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3  # the stretch beyond [0, 1], and the temperature
 EDGE = 1e-6  # M that is so near to 0 or 1 counts as there: nothing flows
+# With M = s (r - l) + l, (r - l)^2 s (1 - s) is c - (M - 1/2)^2, and c is:
+MOST = (RIGHT - LEFT) ** 2 / 4
+PER_SCORE = 1 / ((RIGHT - LEFT) * BETA)
 
 
 @final
@@ -32,6 +37,13 @@ class L0(Algorithm):
     noisy: ClassVar[bool] = True
     cuts: ClassVar[bool] = True
     initial: ClassVar[float] = 2.197
+    shift: ClassVar[float] = BETA * math.log(-LEFT / RIGHT)  # the penalty averages P(M > 0)
+    # dM/dS = (r - l) s (1 - s) / beta where 0 < M < 1.
+    slope: ClassVar[tuple[float, float, float]] = (
+        MOST * PER_SCORE,
+        PER_SCORE,
+        (MOST - 0.25 + EDGE) * PER_SCORE,
+    )
 
     @property
     def start(self) -> float:
@@ -48,22 +60,10 @@ class L0(Algorithm):
         self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
         assert noise is not None
+        if out is not None and soft_masks.concrete(scores, noise, LEFT, RIGHT, out):
+            return out
+        noise = logistic(noise, scores.dtype)
         return _stretched(torch.add(scores, noise, out=out).mul_(1 / BETA).sigmoid_(), out)
-
-    def score_gradient(
-        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
-    ) -> Tensor:
-        """dM/dS = (r - l) s (1 - s) / beta where 0 < M < 1; M says what s was."""
-        # (r - l)^2 s (1 - s) is c - a^2 with a = M - 1/2 and c = (r - l)^2 / 4.
-        off, scale = torch.sub(mask, 0.5), 1 / ((RIGHT - LEFT) * BETA)
-        most = off.new_tensor((RIGHT - LEFT) ** 2 / 4 * scale)
-        slope = torch.addcmul(most, off, off, value=-scale)
-        edge = ((RIGHT - LEFT) ** 2 / 4 - 0.25 + EDGE) * scale
-        return mask_gradient.mul_(torch.threshold_(slope, edge, 0.0))
-
-    def presence(self, scores: Tensor) -> Tensor:
-        """P(M > 0) = sigmoid(S - beta ln(-l / r))."""
-        return torch.sub(scores, BETA * math.log(-LEFT / RIGHT)).sigmoid_()
 
 
 def _stretched(s: Tensor, out: Tensor | None = None) -> Tensor:

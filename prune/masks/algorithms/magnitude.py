@@ -1,12 +1,13 @@
 """Magnitude pruning: keep the groups whose weights are largest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from torch import Tensor
 
 from prune.masks.algorithms.base import Algorithm
-from prune.masks.algorithms.ranking import count_kept, keep_largest
+from prune.masks.algorithms.ranking import count_kept, keep_largest, keep_largest_of
 
 
 @final
@@ -34,3 +35,7 @@ class Magnitude(Algorithm):
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
         return keep_largest(scores, count_kept(threshold, scores.numel()))
+
+    def masks(self, parts: Sequence[Tensor], threshold: float) -> list[Tensor]:
+        total = sum(part.numel() for part in parts)
+        return keep_largest_of(parts, count_kept(threshold, total))

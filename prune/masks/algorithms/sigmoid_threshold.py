@@ -35,4 +35,6 @@ class SigmoidThreshold(Algorithm):
         return self.cutoff
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return with_floor(above(torch.sigmoid(scores), threshold), scores, self.min_density)
+        # The same as of sigmoid(S) and the threshold, without a sigmoid of each score.
+        cut = torch.tensor(threshold, dtype=torch.float64).logit().item()
+        return with_floor(above(scores, cut), scores, self.min_density)
