@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prune.kernels.llvm import masking_ir
 from prune.kernels.llvm.code import Code, team_size
-from prune.kernels.llvm.machine import host, installed
+from prune.kernels.llvm.machine import host, usable
 from prune.kernels.llvm.masking_ir import Pass
 from prune.kernels.llvm.vectors import LANES, bits
 
@@ -98,7 +98,7 @@ def _serves(weights: Tensor, mask: Tensor, size: tuple[int, int], *others: Tenso
         and mask.dtype in (torch.uint8, torch.float32)
         and mask.device.type == "cpu"
         and all(x.shape == weights.shape and ready(x) for x in (weights, *others))
-        and installed()
+        and usable()
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prune.kernels.llvm import scores_ir
 from prune.kernels.llvm.code import Code, team_size
-from prune.kernels.llvm.machine import host, installed
+from prune.kernels.llvm.machine import host, usable
 from prune.kernels.llvm.vectors import LANES, bits
 from prune.kernels.masking import ALIGNED, SMALL, ready
 
@@ -55,7 +55,7 @@ def softmax_back(
 
 
 def _serves(count: int, *tensors: Tensor) -> bool:
-    return count >= SMALL // 4 and count % LANES == 0 and all(map(ready, tensors)) and installed()
+    return count >= SMALL // 4 and count % LANES == 0 and all(map(ready, tensors)) and usable()
 
 
 def _given(scores: Tensor, temperature: float) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What this processor can do, and machine code for it from LLVM IR. The only door to llvmlite."""
 
 import ctypes
+import warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
@@ -43,6 +44,24 @@ def installed() -> bool:
 
 
 @cache
+def usable() -> bool:
+    """Whether machine code can be made here; if it should be and cannot, says so once.
+
+    An old llvmlite, brought by another package, lacks what we call; a hardened system may forbid to
+    run what was just written.
+    """
+    if not installed() or not openmp():
+        return False
+    try:
+        compiled("define void @work() {\n  ret void\n}\n", host())
+    except Exception as failed:  # whatever it is, torch can do the same
+        reason = str(failed).splitlines()[0] if str(failed) else type(failed).__name__
+        warnings.warn(f"masks are applied by torch: no machine code ({reason})", stacklevel=2)
+        return False
+    return True
+
+
+@cache
 def host() -> Machine:
     import llvmlite.binding as llvm
 
@@ -59,10 +78,10 @@ def openmp() -> dict[str, int]:
     GNU's, which torch brings on Linux; LLVM's and Intel's answer to it too.
     """
     names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-    process = ctypes.CDLL(None)
     try:
+        process = ctypes.CDLL(None)
         return {name: _address(getattr(process, name)) for name in names}
-    except AttributeError:
+    except (AttributeError, OSError, TypeError):  # the last: Windows has no such handle
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Emits what both kernels share: their arguments, OpenMP's entry, the check of the block lists."""
+"""Emits what all kernels share: their arguments, OpenMP's entry, the check of the block lists."""
 
 from prune.kernels.llvm.text import Function
 

@@ -1,0 +1,227 @@
+"""Masks applied in one pass are masks applied by torch, and nothing else is written."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("llvmlite", reason="needs llvmlite: pip install 'prune[cpu]'")
+from prune.kernels import masking, soft_masks
+from prune.kernels.llvm import machine
+from prune.kernels.llvm.machine import Machine, host
+from prune.masks.algorithms import L0, Ampere
+from prune.masks.algorithms.ampere import PATTERNS
+from prune.masks.noise import Noise, logistic
+
+SIZES = [(1, 1), (4, 1), (64, 1), (1, 16), (1, 48), (32, 32), (16, 64), (4, 4), (1, 4), (2, 8)]
+GROUPS = [(1, 48), (5, 16), (3, 32)]
+GUARD = 64  # numbers on either side of what may be written
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (masking, soft_masks):
+        monkeypatch.setattr(module, "SMALL", 1)
+
+
+@pytest.fixture(params=[n for n in (16, 8, 4) if n <= host().lanes], ids=lambda n: f"{n} lanes")
+def like(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A processor that this one can pretend to be."""
+    narrow = host().narrow(request.param)
+    caches = (masking._code, soft_masks._concrete, soft_masks._softmax, soft_masks._softmax_back)
+    for module in (masking, soft_masks):
+        monkeypatch.setattr(module, "host", lambda: narrow)
+    for cache in caches:
+        cache.cache_clear()
+    yield narrow
+    for cache in caches:
+        cache.cache_clear()
+
+
+def guarded(shape: tuple[int, ...], on_its_side: bool = False) -> tuple[Tensor, Tensor]:
+    """A tensor of random numbers, and the memory around it that nobody may write."""
+    whole = torch.randn(torch.Size(shape).numel() + 2 * GUARD)
+    whole[:GUARD] = whole[-GUARD:] = 7.0
+    inside = whole[GUARD:-GUARD]
+    return (inside.view(shape[::-1]).T if on_its_side else inside.view(shape)), whole
+
+
+def untouched(*wholes: Tensor) -> bool:
+    return all(bool((w[:GUARD] == 7).all() and (w[-GUARD:] == 7).all()) for w in wholes)
+
+
+@dataclass
+class Given:
+    """A matrix, its gradient and a mask of groups; `spread` is the mask in full."""
+
+    size: tuple[int, int]
+    groups: tuple[int, int]
+    soft: bool
+    on_its_side: bool = False
+
+    def __post_init__(self) -> None:
+        (height, width), (rows, columns) = self.size, self.groups
+        shape = rows * height, columns * width
+        made = [guarded(shape, self.on_its_side) for _ in range(3)]
+        (self.weights, self.gradient, self.out), self.wholes = zip(*made, strict=True)
+        self.mask = torch.rand(rows, columns)
+        if not self.soft:
+            self.mask = (self.mask > 0.4).to(torch.uint8)
+        self.spread = self.mask.float().repeat_interleave(height, 0).repeat_interleave(width, 1)
+
+    def sums(self, product: Tensor) -> Tensor:
+        (height, width), (rows, columns) = self.size, self.groups
+        return product.reshape(rows, height, columns, width).sum((1, 3))
+
+
+def cases() -> Iterator[Given]:
+    torch.manual_seed(0)
+    for size, groups, soft in itertools.product(SIZES, GROUPS, (False, True)):
+        if groups[1] * size[1] % 16 == 0:
+            yield Given(size, groups, soft)
+        if groups[0] * size[0] % 16 == 0 and groups[1] * size[1] % 16 == 0:
+            yield Given(size, groups, soft, on_its_side=True)
+
+
+def test_scaling_is_a_product_to_the_last_bit(threads: int) -> None:
+    for given in cases():
+        assert masking.scale(given.weights, given.mask, given.size, given.out)
+        assert torch.equal(given.out, given.weights * given.spread), given.size
+        assert masking.scale(given.weights, given.mask, given.size, given.weights)  # in place
+        assert torch.equal(given.out, given.weights)
+        assert untouched(*given.wholes)
+
+
+def test_pulling_sums_over_groups_and_scales_the_gradient(threads: int) -> None:
+    for given in cases():
+        before = given.gradient.clone()
+        sums = masking.pull(given.gradient, given.weights, given.mask, given.size, given.out)
+        assert sums is not None
+        torch.testing.assert_close(
+            sums.double(), given.sums(before.double() * given.weights), rtol=1e-5, atol=1e-5
+        )
+        assert torch.equal(given.gradient, before * given.spread), given.size
+        assert untouched(*given.wholes)
+
+
+def test_narrower_processors(like: Machine) -> None:
+    for given in cases():
+        before = given.gradient.clone()
+        assert masking.scale(given.weights, given.mask, given.size, given.out)
+        assert torch.equal(given.out, given.weights * given.spread)
+        sums = masking.pull(given.gradient, given.weights, given.mask, given.size, given.out)
+        right = given.sums(before.double() * given.weights)
+        torch.testing.assert_close(sums, right.float(), rtol=1e-5, atol=1e-5)
+    concrete_masks()
+    patterns_of_four()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("rate", [0.0, 0.7])
+def test_the_gradient_of_scores_on_the_way(threads: int, soft: bool, rate: float) -> None:
+    given, how = Given((1, 1), (9, 64), soft), L0()
+    scores, _ = guarded(given.groups)
+    scores[0, :6] = torch.tensor([0.0, -200, 200, torch.inf, -torch.inf, torch.nan])
+    slope = how.slope if soft else None
+    product = given.gradient.double() * given.weights
+    if soft:
+        product = how.score_gradient(scores.double(), given.mask.double(), product, 0.0)
+    right = product + rate * how.penalty_gradient(scores.double()) if rate else product
+    push = masking.Push(scores, slope, rate, how.shift)
+    found = masking.pull(given.gradient, given.weights, given.mask, given.size, given.out, push)
+    torch.testing.assert_close(found, right.float(), rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert untouched(*given.wholes)
+
+
+def test_a_hard_concrete_mask_is_that_of_its_levels(threads: int) -> None:
+    concrete_masks()
+
+
+def concrete_masks() -> None:
+    how = L0()
+    scores, (out, whole) = 4 * torch.randn(33, 80), guarded((33, 80))
+    scores[0, :5] = torch.tensor([-300.0, 300, torch.inf, -torch.inf, torch.nan])
+    levels = Noise(1, 2, 3).drawn(scores)
+    levels[1, :2] = torch.tensor([-(2**15), 2**15 - 1], dtype=torch.int16)
+    right = how.training_mask(scores.double(), 0.0, logistic(levels, torch.float64))
+    assert how.training_mask(scores, 0.0, levels, out=out) is out
+    torch.testing.assert_close(out, right.float(), rtol=1e-6, atol=1e-6, equal_nan=True)
+    assert soft_masks.concrete(scores, levels, -0.1, 1.1, out) and untouched(whole)
+
+
+def test_patterns_of_four_and_their_gradient(threads: int) -> None:
+    patterns_of_four()
+
+
+def patterns_of_four() -> None:
+    torch.manual_seed(0)
+    how, (six, around) = Ampere(), guarded((6, 24, 64))
+    for temperature, rows in itertools.product((0.0, 3.0, 200.0), (24, 7)):
+        (mask, one), (gradient, two) = guarded((rows, 256)), guarded((rows, 256))
+        scores, (out, three) = six[:, :rows], guarded((6, 24, 64))
+        assert soft_masks.softmax(scores, temperature, PATTERNS, mask)
+        exact = scores.double()
+        right = how.training_mask(exact, temperature, None)
+        torch.testing.assert_close(mask, right.float(), rtol=1e-5, atol=1e-6)
+        assert soft_masks.softmax_back(scores, temperature, PATTERNS, gradient, out[:, :rows])
+        back = how.score_gradient(exact, right, gradient.double(), temperature)
+        torch.testing.assert_close(out[:, :rows], back.float(), rtol=1e-4, atol=1e-6 * temperature)
+        assert untouched(around, one, two, three)
+
+
+def test_what_it_cannot_serve_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(given: Given, size: tuple[int, int]) -> bool:
+        before = [t.clone() for t in (given.weights, given.gradient, given.out)]
+        scaled = masking.scale(given.weights, given.mask, size, given.out)
+        pulled = masking.pull(given.gradient, given.weights, given.mask, size, given.out)
+        after = (given.weights, given.gradient, given.out)
+        same = all(map(torch.equal, before, after))
+        return same and not scaled and pulled is None
+
+    given = Given((4, 16), (3, 4), soft=False)
+    assert refused(given, (4, 8)) and refused(given, (2, 16))  # groups of another size
+    assert refused(Given((1, 1), (4, 24), soft=False), (1, 1))  # not sixteen at a time
+    given.mask = given.mask.long()
+    assert refused(given, (4, 16))
+    given = Given((4, 16), (3, 4), soft=False)
+    given.weights = given.weights.double()
+    assert refused(given, (4, 16))
+    given = Given((4, 16), (3, 4), soft=False)
+    given.weights = given.weights.repeat(1, 2)[:, ::2]
+    assert refused(given, (4, 16))
+    given = Given((4, 16), (3, 4), soft=False)
+    monkeypatch.setattr(masking, "SMALL", 1 << 20)
+    assert refused(given, (4, 16))
+    monkeypatch.setattr(masking, "SMALL", 1)
+    monkeypatch.setattr(masking, "usable", lambda: False)
+    assert refused(given, (4, 16))
+
+
+def test_a_llvmlite_that_is_too_old_is_named_once_and_torch_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import llvmlite.binding as llvm
+
+    monkeypatch.delattr(llvm, "create_pass_builder")
+    machine.usable.cache_clear()
+    given = Given((4, 16), (3, 4), soft=False)
+    with pytest.warns(UserWarning, match="masks are applied by torch: .*create_pass_builder"):
+        assert not masking.scale(given.weights, given.mask, given.size, given.out)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not masking.scale(given.weights, given.mask, given.size, given.out)
+    monkeypatch.undo()
+    machine.usable.cache_clear()
+    assert machine.usable()
