@@ -24,13 +24,9 @@ ALIGNED = 64  # bytes: what streams past the caches is written in whole lines
 
 @dataclass(frozen=True)
 class Push:
-    """From dL/dM of single weights to dL/dS: (times dM/dS) + rate * d sigmoid(S - shift)/dS.
-
-    slope: (most, falls, edge), dM/dS = most - falls * (M - 1/2)^2, or 0 if that is not above edge.
-    """
+    """From dL/dM of single weights to dL/dS: plus rate * d sigmoid(S - shift)/dS."""
 
     scores: Tensor
-    slope: tuple[float, float, float] | None
     rate: float
     shift: float
 
@@ -125,7 +121,6 @@ def _run(
             tall=size[0] > 1,
             floats=mask.dtype == torch.float32,
             stream=stream and out.data_ptr() % ALIGNED == 0,
-            slope=push.slope if push else None,
             shift=push.shift if push and push.rate else None,
         )
     )

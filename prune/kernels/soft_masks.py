@@ -1,83 +1,155 @@
-"""Masks that are numbers, made and differentiated in one pass over the scores, for a CPU.
+"""Masks that are numbers, made where they are used: one pass over scores and weights, for a CPU.
 
-All return False where they cannot serve (prune/kernels/masking.py says when); nothing is done then.
+What they do is said in prune/kernels/llvm/scores_ir.py. All give None where they cannot serve
+(prune/kernels/masking.py says when), and nothing is done then. All tensors of a matrix are
+(out, in). An offset is subtracted from all scores; it makes no difference to a softmax.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from prune.errors import KernelError
 from prune.kernels.llvm import scores_ir
 from prune.kernels.llvm.code import Code, team_size
 from prune.kernels.llvm.machine import host, usable
+from prune.kernels.llvm.scores_ir import Concrete, Patterns
 from prune.kernels.llvm.vectors import LANES, bits
 from prune.kernels.masking import ALIGNED, SMALL, ready
 
-Patterns = tuple[tuple[int, ...], ...]
+
+def concrete_scale(
+    how: Concrete,
+    scores: Tensor,
+    offset: float,
+    draw: Callable[[], Tensor],
+    weights: Tensor,
+    out: Tensor,
+) -> Tensor | None:
+    """out = M * W; returns the largest M of each row, (out,). draw: int16, like the scores."""
+    if not (_like(weights, scores, out) and _aligned(out)):
+        return None
+    levels = _drawn(draw, scores)
+    highest = torch.empty(len(weights), LANES)
+    places = {"scores": scores, "levels": levels, "weights": weights, "out": out}
+    places["highest"] = highest
+    _run(scores_ir.concrete_scale, how, weights, places, offset=offset)
+    return highest.amax(1)
 
 
-def concrete(scores: Tensor, levels: Tensor, left: float, right: float, out: Tensor) -> bool:
-    """The hard concrete mask of temperature 2/3, stretched to [left, right].
+def concrete_pull(
+    how: Concrete,
+    scores: Tensor,
+    offset: float,
+    draw: Callable[[], Tensor],
+    gradient: Tensor,
+    weights: Tensor,
+    rate: float,
+    out: Tensor,
+) -> Tensor | None:
+    """The gradient of the scores, in `out`; gradient *= M."""
+    if not (_like(weights, scores, gradient, out) and _aligned(out)):
+        return None
+    places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
+    places["levels"] = _drawn(draw, scores)
+    _run(scores_ir.concrete_pull, how, weights, places, rate, offset)
+    return out
 
-    levels: int16, uniform, of the shape of `scores`; `scores_ir.concrete` says what they mean.
-    """
-    if levels.dtype != torch.int16 or not levels.is_contiguous() or scores.shape != levels.shape:
-        return False
-    if scores.shape != out.shape or not _serves(scores.numel(), scores, out):
-        return False
-    places = {"scores": scores.data_ptr(), "levels": levels.data_ptr(), "out": out.data_ptr()}
-    _concrete(left, right)(team_size(), **places, count=scores.numel())
-    return True
+
+def softmax(how: Patterns, scores: Tensor, temperature: float, out: Tensor) -> Tensor | None:
+    """M, in `out`. scores: (patterns, out, in / 4)."""
+    if not (_like(out) and _planes(scores, out)):
+        return None
+    _run(scores_ir.softmax, how, out, {"scores": scores, "out": out}, factor=temperature)
+    return out
 
 
-def softmax(scores: Tensor, temperature: float, patterns: Patterns, out: Tensor) -> bool:
-    """M = softmax(T S) @ patterns. scores: (patterns, R, C / 4), out: (R, C)."""
-    if not _serves(scores[0].numel(), *scores, out) or out.numel() != 4 * scores[0].numel():
-        return False
-    _softmax(patterns)(team_size(), out=out.data_ptr(), **_given(scores, temperature))
-    return True
+def softmax_scale(
+    how: Patterns, scores: Tensor, temperature: float, weights: Tensor, out: Tensor
+) -> Tensor | None:
+    """out = M * W, which is returned."""
+    if not (_like(weights, out) and _planes(scores, weights) and _aligned(out)):
+        return None
+    places = {"scores": scores, "weights": weights, "out": out}
+    _run(scores_ir.softmax_scale, how, weights, places, factor=temperature)
+    return out
 
 
 def softmax_back(
-    scores: Tensor, temperature: float, patterns: Patterns, gradient: Tensor, out: Tensor
-) -> bool:
-    """dL/dM (R, C) -> dL/dS, of the shape and order of `scores`: (patterns, R, C / 4)."""
-    if out.shape != scores.shape or out.stride() != scores.stride():
-        return False
-    if any(plane.data_ptr() % ALIGNED for plane in out):
-        return False
-    if not _serves(scores[0].numel(), *scores, *out, gradient):
-        return False
-    places = {"gradient": gradient.data_ptr(), "out": out.data_ptr()}
-    _softmax_back(patterns)(team_size(), **places, **_given(scores, temperature))
-    return True
+    how: Patterns, scores: Tensor, temperature: float, gradient: Tensor
+) -> Tensor | None:
+    """dL/dM -> dL/dS, of the shape of `scores`."""
+    if not (_like(gradient) and _planes(scores, gradient)):
+        return None
+    out = torch.empty_like(scores)
+    places = {"scores": scores, "gradient": gradient, "out": out}
+    _run(scores_ir.softmax_back, how, gradient, places, factor=temperature)
+    return out
 
 
-def _serves(count: int, *tensors: Tensor) -> bool:
-    return count >= SMALL // 4 and count % LANES == 0 and all(map(ready, tensors)) and usable()
+def softmax_pull(
+    how: Patterns,
+    scores: Tensor,
+    temperature: float,
+    gradient: Tensor,
+    weights: Tensor,
+) -> Tensor | None:
+    """dL/dS, of the shape of `scores`; gradient *= M."""
+    if not (_like(weights, gradient) and _planes(scores, weights)):
+        return None
+    out = torch.empty_like(scores)
+    places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
+    _run(scores_ir.softmax_pull, how, weights, places, factor=temperature)
+    return out
 
 
-def _given(scores: Tensor, temperature: float) -> dict[str, int]:
-    return {
-        "scores": scores.data_ptr(),
-        "stride": scores.stride(0),
-        "count": scores[0].numel(),
-        "temperature": bits(temperature),
-    }
+def _like(matrix: Tensor, *others: Tensor) -> bool:
+    fits = matrix.numel() >= SMALL and matrix.shape[1] % LANES == 0
+    same = all(x.shape == matrix.shape and ready(x) for x in (matrix, *others))
+    return fits and same and usable()
+
+
+def _drawn(draw: Callable[[], Tensor], scores: Tensor) -> Tensor:
+    levels = draw()
+    if levels.dtype != torch.int16 or levels.shape != scores.shape:
+        raise KernelError(f"levels are {tuple(levels.shape)} {levels.dtype}: int16 like the scores")
+    return levels.contiguous()
+
+
+def _planes(scores: Tensor, matrix: Tensor) -> bool:
+    """Whether there is a plane of scores a pattern, each at the start of a line of memory."""
+    rows, columns = matrix.shape
+    fits = columns % (4 * LANES) == 0 and scores.shape[1:] == (rows, columns // 4)
+    return fits and ready(scores) and _aligned(scores)
+
+
+def _aligned(x: Tensor) -> bool:
+    return x.data_ptr() % ALIGNED == 0
+
+
+def _run(
+    source: Callable[[Concrete], str] | Callable[[Patterns], str],
+    how: Concrete | Patterns,
+    matrix: Tensor,
+    places: dict[str, Tensor],
+    factor: float = 0.0,
+    offset: float = 0.0,
+) -> None:
+    addresses = dict.fromkeys(("levels", "weights", "gradient", "highest"), 0)
+    addresses |= {name: tensor.data_ptr() for name, tensor in places.items()}
+    _code(source, how)(
+        team_size(),
+        **addresses,
+        offset=bits(offset),
+        factor=bits(factor),
+        stride=places["scores"].stride(0),
+        rows=matrix.shape[0],
+        columns=matrix.shape[1],
+    )
 
 
 @cache
-def _concrete(left: float, right: float) -> Code:
-    return Code(scores_ir.module(scores_ir.concrete(left, right)), scores_ir.CONCRETE, host())
-
-
-@cache
-def _softmax(patterns: Patterns) -> Code:
-    return Code(scores_ir.module(scores_ir.softmax(patterns)), scores_ir.SOFTMAX, host())
-
-
-@cache
-def _softmax_back(patterns: Patterns) -> Code:
-    text = scores_ir.module(scores_ir.softmax_back(patterns))
-    return Code(text, scores_ir.SOFTMAX_BACK, host())
+def _code(source: Callable[..., str], how: Concrete | Patterns) -> Code:
+    return Code(scores_ir.module(source(how)), scores_ir.ARGUMENTS, host())

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from prune.kernels import masking
+from prune.masks.algorithms.base import Moment
 from prune.masks.bits import Bits
-from prune.masks.noise import Noise
+from prune.masks.noise import Noise, logistic
 from prune.masks.policy import Site
 from prune.masks.schedule import Ramp
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 OFF = -1000.0  # a dial that nobody turned
 PIECE = 1 << 18  # groups of a mask that are worked on at once, on a CPU
 FINE = 8  # weights: of smaller groups a byte each would count beside the weights' own memory
+
+
+Kept = Tensor | Bits | None  # None: a soft mask that was not made yet
 
 
 class Tie:
@@ -41,11 +45,11 @@ class Tie:
         self.offset = 0.0  # scores count as lowered by this much
         self.pressure = 0.0  # the penalty's factor in the next step
         self.pushed = False  # whether what the cut pulled is the gradient of the scores already
-        self.drawn: tuple[int, ...] = (0, 0, 0)  # what the noise of the current step follows from
+        self.key: tuple[int, ...] = (0, 0, 0)  # what the noise of the current step follows from
         # Groups that were cut off, dead ones and live ones: they keep their rank, first or last.
         self.gone: tuple[int, int] = (0, 0)
         ones = weight.new_ones(site.groups)
-        self._mask: Tensor | Bits
+        self._mask: Kept
         self.mask = ones
         self.scores: nn.Parameter | None = None
         if self.algorithm.learned:
@@ -55,12 +59,24 @@ class Tie:
     @property
     def mask(self) -> Tensor:
         """M, one value a group: numbers where the algorithm is soft, else bytes of 0 and 1."""
+        if self._mask is None:
+            self._mask = self._made()
         return self._mask.mask() if isinstance(self._mask, Bits) else self._mask
 
     @mask.setter
     def mask(self, mask: Tensor) -> None:
         # Bytes are a quarter of the memory, and a product with them hardly takes longer.
         self._mask = mask if self.algorithm.soft else mask.to(torch.uint8)
+        self.shape = mask.shape
+
+    @property
+    def kept(self) -> Kept:
+        """What stands for the mask until the next step."""
+        return self._mask
+
+    @kept.setter
+    def kept(self, mask: Kept) -> None:
+        self._mask = mask
 
     def pack(self) -> None:
         """Until the next step it is only read once: on a CPU, a mask of small groups is bits."""
@@ -80,14 +96,17 @@ class Tie:
         size = sum(cut.site.grid.size for cut in self.cuts)
         return total if size == 1 else total / size
 
+    def drawn(self) -> Tensor:
+        """The noise of the current step; drawn again each time."""
+        assert self.scores is not None
+        return Noise(*self.key).drawn(self.scores.detach())
+
     @property
     def noise(self) -> Tensor | None:
-        """That of the current step, if the algorithm is noisy; drawn again each time."""
+        """The same as numbers, if the algorithm is noisy."""
         if self.scores is None or not self.algorithm.noisy:
             return None
-        noise, scores = Noise(*self.drawn), self.scores.detach()
-        pieces = [noise.like(self._part(scores, rows)) for rows in self._rows()]
-        return torch.cat([scores[:0], *pieces])
+        return logistic(self.drawn(), self.scores.dtype)
 
     def set(self, ramp: Ramp, step: int, dial: float) -> None:
         """The threshold of a step; or, where a dial drives the run, what the dial says.
@@ -110,18 +129,43 @@ class Tie:
             return self.mask
         return self.algorithm.mask(self.importance(), self.threshold)
 
-    def remask(self, importance: Tensor, evaluation: bool) -> None:
+    def remask(self, evaluation: bool) -> None:
         """A new mask, as training sees it or as it is evaluated, at the current threshold."""
-        algorithm = self.algorithm
-        if evaluation or not algorithm.soft:
-            self.mask = algorithm.mask(importance, self.threshold)
-            return
-        noise = Noise(*self.drawn) if algorithm.noisy else None
-        self.mask = torch.empty_like(self.mask)
+        if self.algorithm.soft and not evaluation:
+            self._mask = None  # made where it is used, or when it is asked for
+        else:
+            self.mask = self.algorithm.mask(self.importance(), self.threshold)
+
+    def _made(self) -> Tensor:
+        """The soft mask of training."""
+        scores = self.importance()
+        drawn = self.drawn() if self.algorithm.noisy else None
+        mask = scores.new_empty(self.shape)
         for rows in self._rows():
-            scores = self._part(importance, rows)
-            drawn = noise.drawn(scores) if noise else None
-            algorithm.training_mask(scores, self.threshold, drawn, out=self.mask[rows])
+            noise = None if drawn is None else self._part(drawn, rows)
+            part = self._part(scores, rows)
+            self.algorithm.training_mask(part, self.threshold, noise, out=mask[rows])
+        return mask
+
+    def scale(self, weights: Tensor, out: Tensor) -> Tensor | None:
+        """W' by a mask that is not made yet, if that can be done in one pass; see Algorithm."""
+        if (at := self._moment()) is None:
+            return None
+        return self.algorithm.scale(at, weights, out)
+
+    def pull(self, gradient: Tensor, weights: Tensor, out: Tensor) -> Tensor | None:
+        """The gradient of the scores in the same way."""
+        if (at := self._moment()) is None:
+            return None
+        return self.algorithm.pull(at, gradient, weights, self._rate(), out)
+
+    def _moment(self) -> Moment | None:
+        """Of a mask that is not made, of one matrix alone."""
+        if self._mask is not None or self.scores is None:
+            return None
+        if len(self.cuts) > 1 or self.cuts[0].site.flipped:
+            return None
+        return Moment(self.scores.detach(), self.offset, self.threshold, self.drawn)
 
     def push_gradient(self) -> None:
         """dL/dS from what the cuts pulled, plus the penalty's own."""
@@ -143,13 +187,13 @@ class Tie:
         if self.scores is None or len(self.cuts) > 1 or self.cuts[0].site.flipped:
             return None
         scores, algorithm = self.scores.detach(), self.algorithm
-        if scores.shape != self._mask.shape or (algorithm.soft and algorithm.slope is None):
+        if algorithm.soft or scores.shape != self.shape:
             return None
-        return masking.Push(scores, algorithm.slope, self._rate(), algorithm.shift)
+        return masking.Push(scores, self._rate(), algorithm.shift)
 
     def _rate(self) -> float:
         """What the penalty's derivative is multiplied by, of each score."""
-        return self.present * self.pressure / max(1, self._mask.shape.numel())
+        return self.present * self.pressure / max(1, self.shape.numel())
 
     def _gradient(self, pulled: Tensor) -> Tensor:
         """dL/dM (R, C) -> dL/dS in the shape of the scores, which may be the same memory."""
@@ -157,22 +201,23 @@ class Tie:
         scores, algorithm = self.scores.detach(), self.algorithm
         gradient = pulled if pulled.shape == scores.shape else torch.empty_like(scores)
         for rows in self._rows():
-            own, target = self._part(scores, rows), self._part(gradient, rows)
+            own = self._part(scores, rows)
             part = pulled[rows]
             if algorithm.soft:  # what is not soft is straight-through
                 seen = own - self.offset if self.offset else own
-                seen_mask = self.mask[rows]
-                part = algorithm.score_gradient(seen, seen_mask, part, self.threshold, target)
+                part = algorithm.score_gradient(seen, self.mask[rows], part, self.threshold)
             if self.pressure:
                 part.add_(algorithm.penalty_gradient(own), alpha=self._rate())
+            target = self._part(gradient, rows)
             if part.data_ptr() != target.data_ptr():
                 target.copy_(part)
         return gradient
 
     def _rows(self) -> Iterator[slice]:
         """The rows of the mask in pieces: what is made of one on the way stays in the cache."""
-        rows, columns = self._mask.shape
-        step = rows if self._mask.is_cuda else max(1, PIECE // max(1, columns))
+        assert self.scores is not None
+        rows, columns = self.shape
+        step = rows if self.scores.is_cuda else max(1, PIECE // max(1, columns))
         return (slice(first, first + step) for first in range(0, rows, step))
 
     def _part(self, scores: Tensor, rows: slice) -> Tensor:
@@ -182,7 +227,7 @@ class Tie:
     @property
     def present(self) -> float:
         """The share of its groups that were not cut off: a mean over these is one over all."""
-        here = self._mask.shape.numel()
+        here = self.shape.numel()
         return here / (here + sum(self.gone))
 
     def clear_gradient(self) -> None:

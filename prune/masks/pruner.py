@@ -111,13 +111,17 @@ class Pruner:
         Between two steps only: gradients that are there belong to the masks of training.
         """
         soft = {id(tie) for tie in self.ties if tie.algorithm.soft}
-        before = {id(tie): tie.mask for tie in self.ties}
+        before = {id(tie): tie.kept for tie in self.ties}
         slots = [slot for slot in self.slots if any(id(cut.tie) in soft for cut in slot.cuts)]
         try:
-            self._put(slots, {id(tie): tie.evaluated() for tie in self.ties})
+            for tie in self.ties:
+                tie.mask = tie.evaluated()
+            self._put_masked(slots)
             yield self.model
         finally:
-            self._put(slots, before)
+            for tie in self.ties:
+                tie.kept = before[id(tie)]
+            self._put_masked(slots)
 
     # -- what one may ask ------------------------------------------------------------------------
 
@@ -157,16 +161,11 @@ class Pruner:
         """The first half of `apply`: the masks alone."""
         for number, tie in enumerate(self.ties):
             tie.set(self.ramp, self.step, self.dial)
-            tie.drawn = (self.seed, self.step, number)
+            tie.key = (self.seed, self.step, number)
         for pool in self._pools():
             mask_together(pool, evaluation)
 
     @torch.no_grad()
-    def _put(self, slots: list[Slot], masks: dict[int, Tensor]) -> None:
-        for tie in self.ties:
-            tie.mask = masks[id(tie)]
-        self._put_masked(slots)
-
     def _put_masked(self, slots: list[Slot]) -> None:
         for slot in slots:
             slot.put_masked()

@@ -52,12 +52,18 @@ class Slot:
             self.alive = (self._product(target).amax(1) > 0).to(target.dtype)
             target.mul_(self.full_matrix())
         else:
-            (cut,) = self.cuts
-            cut.scale(self.full_matrix(), cut.tie.mask, out=target)
-            self.alive = cut.site.grid.live_rows(cut.groups(cut.tie.mask))
+            self.alive = self._put_one(target, self.cuts[0])
         self.weight.data = self.masked
         if self.bias is not None and self.full_bias is not None:
             torch.mul(self.full_bias, self.alive, out=self.bias.data)
+
+    def _put_one(self, target: Tensor, cut: Cut) -> Tensor:
+        """W' of one mask; which rows live."""
+        highest = cut.tie.scale(self.full_matrix(), target)
+        if highest is not None:
+            return (highest > 0).to(highest.dtype)
+        cut.scale(self.full_matrix(), cut.tie.mask, out=target)
+        return cut.site.grid.live_rows(cut.groups(cut.tie.mask))
 
     def put_full(self) -> None:
         self.weight.data = self.full
@@ -89,11 +95,14 @@ class Slot:
         if len(self.cuts) > 1:
             return False
         (cut,) = self.cuts
-        weights, out = self.full_matrix(), matrix(self.module, self.masked)
-        mask, size = cut.groups(cut.tie.mask), (cut.site.grid.rows, cut.site.grid.columns)
-        push = cut.tie.push() if size == (1, 1) and weights.is_contiguous() else None
-        cut.pulled = masking.pull(gradient, weights, mask, size, out, push)
-        cut.tie.pushed = cut.pulled is not None and push is not None
+        tie, weights, out = cut.tie, self.full_matrix(), matrix(self.module, self.masked)
+        cut.pulled = tie.pull(gradient, weights, out)
+        tie.pushed = cut.pulled is not None
+        if cut.pulled is None:
+            mask, size = cut.groups(tie.mask), (cut.site.grid.rows, cut.site.grid.columns)
+            push = tie.push() if size == (1, 1) and weights.is_contiguous() else None
+            cut.pulled = masking.pull(gradient, weights, mask, size, out, push)
+            tie.pushed = cut.pulled is not None and push is not None
         return cut.pulled is not None
 
     def _pull(self, gradient: Tensor) -> None:

@@ -15,6 +15,7 @@ from prune.kernels.llvm import machine
 from prune.kernels.llvm.machine import Machine, host
 from prune.masks.algorithms import L0, Ampere
 from prune.masks.algorithms.ampere import PATTERNS
+from prune.masks.algorithms.base import Moment
 from prune.masks.noise import Noise, logistic
 
 SIZES = [(1, 1), (4, 1), (64, 1), (1, 16), (1, 48), (32, 32), (16, 64), (4, 4), (1, 4), (2, 8)]
@@ -40,7 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def like(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A processor that this one can pretend to be."""
     narrow = host().narrow(request.param)
-    caches = (masking._code, soft_masks._concrete, soft_masks._softmax, soft_masks._softmax_back)
+    caches = (masking._code, soft_masks._code)
     for module in (masking, soft_masks):
         monkeypatch.setattr(module, "host", lambda: narrow)
     for cache in caches:
@@ -124,61 +125,86 @@ def test_narrower_processors(like: Machine) -> None:
         sums = masking.pull(given.gradient, given.weights, given.mask, given.size, given.out)
         right = given.sums(before.double() * given.weights)
         torch.testing.assert_close(sums, right.float(), rtol=1e-5, atol=1e-5)
-    concrete_masks()
-    patterns_of_four()
+    hard_concrete(7)
+    patterns_of_four(7)
 
 
-@pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("rate", [0.0, 0.7])
-def test_the_gradient_of_scores_on_the_way(threads: int, soft: bool, rate: float) -> None:
-    given, how = Given((1, 1), (9, 64), soft), L0()
+def test_the_penalty_on_the_way(threads: int, rate: float) -> None:
+    given, how = Given((1, 1), (9, 64), soft=False), L0()
     scores, _ = guarded(given.groups)
-    scores[0, :6] = torch.tensor([0.0, -200, 200, torch.inf, -torch.inf, torch.nan])
-    slope = how.slope if soft else None
+    scores[0, :6] = EXTREME
     product = given.gradient.double() * given.weights
-    if soft:
-        product = how.score_gradient(scores.double(), given.mask.double(), product, 0.0)
     right = product + rate * how.penalty_gradient(scores.double()) if rate else product
-    push = masking.Push(scores, slope, rate, how.shift)
+    push = masking.Push(scores, rate, how.shift)
     found = masking.pull(given.gradient, given.weights, given.mask, given.size, given.out, push)
     torch.testing.assert_close(found, right.float(), rtol=1e-5, atol=1e-6, equal_nan=True)
     assert untouched(*given.wholes)
 
 
-def test_a_hard_concrete_mask_is_that_of_its_levels(threads: int) -> None:
-    concrete_masks()
+EXTREME = torch.tensor([0.0, -200, 200, torch.inf, -torch.inf, torch.nan])
 
 
-def concrete_masks() -> None:
-    how = L0()
-    scores, (out, whole) = 4 * torch.randn(33, 80), guarded((33, 80))
-    scores[0, :5] = torch.tensor([-300.0, 300, torch.inf, -torch.inf, torch.nan])
-    levels = Noise(1, 2, 3).drawn(scores)
-    levels[1, :2] = torch.tensor([-(2**15), 2**15 - 1], dtype=torch.int16)
-    right = how.training_mask(scores.double(), 0.0, logistic(levels, torch.float64))
-    assert how.training_mask(scores, 0.0, levels, out=out) is out
-    torch.testing.assert_close(out, right.float(), rtol=1e-6, atol=1e-6, equal_nan=True)
-    assert soft_masks.concrete(scores, levels, -0.1, 1.1, out) and untouched(whole)
+@pytest.mark.parametrize("rows", [1, 24, 7])
+def test_soft_masks_are_made_on_the_way(threads: int, rows: int) -> None:
+    hard_concrete(rows)
+    patterns_of_four(rows)
 
 
-def test_patterns_of_four_and_their_gradient(threads: int) -> None:
-    patterns_of_four()
-
-
-def patterns_of_four() -> None:
+def hard_concrete(rows: int, offset: float = 0.3) -> None:
     torch.manual_seed(0)
-    how, (six, around) = Ampere(), guarded((6, 24, 64))
-    for temperature, rows in itertools.product((0.0, 3.0, 200.0), (24, 7)):
-        (mask, one), (gradient, two) = guarded((rows, 256)), guarded((rows, 256))
-        scores, (out, three) = six[:, :rows], guarded((6, 24, 64))
-        assert soft_masks.softmax(scores, temperature, PATTERNS, mask)
-        exact = scores.double()
-        right = how.training_mask(exact, temperature, None)
-        torch.testing.assert_close(mask, right.float(), rtol=1e-5, atol=1e-6)
-        assert soft_masks.softmax_back(scores, temperature, PATTERNS, gradient, out[:, :rows])
-        back = how.score_gradient(exact, right, gradient.double(), temperature)
-        torch.testing.assert_close(out[:, :rows], back.float(), rtol=1e-4, atol=1e-6 * temperature)
-        assert untouched(around, one, two, three)
+    how, shape = L0(), (rows, 80)
+    given = Given((1, 1), shape, soft=False)
+    scores, around = guarded(shape)
+    scores *= 4
+    scores[-1, :6] = EXTREME
+    scores[0, 6:] = -99 if rows > 1 else 0  # a row that is dead, if no other mask is at stake
+    scores[0, :6] = -99 if rows > 1 else EXTREME
+    levels = Noise(1, 2, 3).drawn(scores)
+    levels[-1, 6:8] = torch.tensor([-(2**15), 2**15 - 1], dtype=torch.int16)
+    exact = scores.double()
+    mask = how.training_mask(exact - offset, 0.0, logistic(levels, torch.float64))
+    at = Moment(scores, offset, 0.0, lambda: levels)
+    highest = how.scale(at, given.weights, given.out)
+    close(given.out, mask * given.weights)
+    assert highest is not None
+    assert torch.equal(highest[:-1] > 0, (mask.amax(1) > 0)[:-1])
+    product = given.gradient.double() * given.weights
+    right = how.score_gradient(exact, mask, product, 0.0) + 0.7 * how.penalty_gradient(exact)
+    scaled = given.gradient * mask
+    found = how.pull(at, given.gradient, given.weights, 0.7, given.out)
+    assert found is given.out
+    close(found, right)
+    close(given.gradient, scaled)
+    assert untouched(around, *given.wholes)
+
+
+def patterns_of_four(rows: int) -> None:
+    torch.manual_seed(0)
+    how = Ampere()
+    for temperature in (0.0, 3.0, 200.0):
+        given = Given((1, 1), (rows, 128), soft=False)
+        scores, around = guarded((6, rows, 32))
+        exact, product = scores.double(), given.gradient.double() * given.weights
+        at = Moment(scores, 0.3, temperature, lambda: torch.empty(0))
+        mask = how.training_mask(exact, temperature, None)
+        assert how.scale(at, given.weights, given.out) is not None
+        close(given.out, mask * given.weights)
+        made = torch.empty(rows, 128)
+        assert soft_masks.softmax(PATTERNS, scores, temperature, made) is made
+        close(made, mask)
+        right = how.score_gradient(exact, mask, product, temperature)
+        back = soft_masks.softmax_back(PATTERNS, scores, temperature, product.float())
+        torch.testing.assert_close(back, right.float(), rtol=1e-4, atol=1e-6 * temperature)
+        scaled = given.gradient * mask
+        found = how.pull(at, given.gradient, given.weights, 0.0, given.out)
+        torch.testing.assert_close(found, right.float(), rtol=1e-4, atol=1e-6 * temperature)
+        close(given.gradient, scaled)
+        assert untouched(around, *given.wholes)
+
+
+def close(found: Tensor, exact: Tensor) -> None:
+    torch.testing.assert_close(found, exact.float(), rtol=1e-5, atol=2e-6, equal_nan=True)
 
 
 def test_what_it_cannot_serve_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

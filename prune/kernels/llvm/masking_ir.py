@@ -5,7 +5,7 @@
 
 A group is `height` x `width` weights and has one number in M, (rows / height, columns / width). A
 thread has a band of groups, or of columns where there are fewer bands than threads. Of single
-weights the product may become the gradient of their scores on the way: `Pass` says how.
+weights the product may become the gradient of their scores on the way.
 """
 
 from dataclasses import dataclass
@@ -24,19 +24,14 @@ MATRICES = ("gradient", "weights", "out", "scores")
 
 @dataclass(frozen=True)
 class Pass:
-    """What is fixed when a pass is compiled.
-
-    slope: the product is multiplied by what `_slope` makes of M and these. shift: then `rate` times
-    the derivative of sigmoid(S - shift) is added.
-    """
+    """What is fixed when a pass is compiled."""
 
     pull: bool  # else scale
     wide: bool  # groups have a multiple of LANES columns, else one
     tall: bool  # and many rows, else one
     floats: bool  # M is fp32, else bytes of 0 and 1
     stream: bool  # what is written goes past the caches: it is read only much later
-    slope: tuple[float, float, float] | None = None
-    shift: float | None = None
+    shift: float | None = None  # `rate` times the derivative of sigmoid(S - shift) is added
 
 
 def module(kind: Pass) -> str:
@@ -115,11 +110,11 @@ def _single(f: Function, kind: Pass, here: dict[str, str], column: str, rate: st
         place = f.at(here["sums"], offset)
         vectors.store(f, vectors.plus(f, vectors.load(f, place), product), place)
         return
-    if kind.slope:
-        product = vectors.times(f, product, _slope(f, factor, *kind.slope))
     if kind.shift is not None:
         scores = vectors.load(f, f.at(here["scores"], offset))
-        product = vectors.multiply_add(f, rate, _sigmoid_slope(f, scores, kind.shift), product)
+        product = vectors.multiply_add(
+            f, rate, vectors.sigmoid_slope(f, scores, kind.shift), product
+        )
     vectors.store(f, product, f.at(here["out"], offset), kind.stream)
 
 
@@ -134,20 +129,3 @@ def _multiply(f: Function, kind: Pass, here: dict[str, str], factor: str, offset
     gradient = vectors.load(f, place)
     vectors.store(f, vectors.times(f, gradient, factor), place)
     return vectors.times(f, gradient, weights)
-
-
-def _slope(f: Function, mask: str, most: float, falls: float, edge: float) -> str:
-    """most - falls * (M - 1/2)^2 where that is above `edge`, else 0."""
-    off = vectors.minus(f, mask, vectors.splat(0.5))
-    square = vectors.times(f, off, off)
-    slope = vectors.multiply_add(f, square, vectors.splat(-falls), vectors.splat(most))
-    return vectors.where_above(f, slope, vectors.splat(edge), slope)
-
-
-def _sigmoid_slope(f: Function, scores: str, shift: float) -> str:
-    """s (1 - s) with s = sigmoid(S - shift): e / (1 + e)^2, e being e^-|S - shift|."""
-    x = vectors.minus(f, scores, vectors.splat(shift))
-    below = vectors.least(f, x, vectors.minus(f, "zeroinitializer", x))
-    e = vectors.exp(f, below)
-    whole = vectors.plus(f, e, vectors.splat(1.0))
-    return vectors.over(f, e, vectors.times(f, whole, whole))

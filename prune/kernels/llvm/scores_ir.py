@@ -1,23 +1,46 @@
-"""Emits the passes over scores whose masks are numbers: hard concrete, and 2 of every 4.
+"""Emits the passes over scores whose masks M are numbers: M is made where it is used, never stored.
 
-All of them are flat: whatever the rows are, one number (or one four) follows the other, and each
-thread has a range of them.
+    scale   out = M * W
+    pull    g * W becomes the gradient of the scores, and g = M * g in place
+
+Of 2 of every 4 there is M itself, too, and its derivative, for a matrix that has another mask.
+Each thread has a range of rows.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from prune.kernels.llvm import vectors
 from prune.kernels.llvm.text import Function, kinds
 from prune.kernels.llvm.vectors import FLOATS, LANES
 from prune.kernels.llvm.work import arguments, entry, openmp, team
 
-CONCRETE = kinds("ptr scores, ptr levels, ptr out, i64 count")
-SOFTMAX = kinds("ptr scores, i64 stride, i64 temperature, ptr out, i64 count")
-SOFTMAX_BACK = kinds("ptr scores, i64 stride, i64 temperature, ptr gradient, ptr out, i64 count")
+ARGUMENTS = kinds(
+    "ptr scores, i64 offset, ptr levels, ptr weights, ptr gradient, ptr out, ptr highest, "
+    "i64 stride, i64 factor, i64 rows, i64 columns"
+)
 LEVELS = 1 << 16
+FIT = range(4)
 FOUR = f"<{4 * LANES} x float>"
 SQRT = f"declare {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS})"
+Patterns = tuple[tuple[int, ...], ...]
+Values = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Concrete:
+    """A hard concrete mask of temperature 2/3: clip(s (right - left) + left, 0, 1).
+
+    s = sigmoid((S - offset + ln u - ln(1 - u)) / (2/3)), u = (k + 1/2) / 65536, k = level + 32768.
+    slope: (most, falls, edge), dM/dS is most - falls * (M - 1/2)^2, or 0 if that is not above edge.
+    A pull adds `factor` times the derivative of sigmoid(S - shift).
+    """
+
+    left: float
+    right: float
+    slope: tuple[float, float, float]
+    shift: float
 
 
 def module(work: str) -> str:
@@ -26,102 +49,151 @@ def module(work: str) -> str:
     return "\n".join(parts)
 
 
-def concrete(left: float, right: float) -> str:
-    """M = clip(s (r - l) + l, 0, 1), s = sigmoid((S + ln u - ln(1 - u)) / (2/3)).
-
-    u = (k + 1/2) / 65536 with k = level + 32768. s is a / (a + e^(-3/2 S) b), a and b being u and
-    1 - u to the power of 3/2, both times 65536^(3/2).
-    """
-    with _flat(CONCRETE) as (f, a, i):
-        shorts = f.load(f"<{LANES} x i16>", f.at(a["levels"], f.mul(i, 2)), 2)
-        level = f.let(f"sitofp <{LANES} x i16> {shorts} to {FLOATS}")
-        up = vectors.plus(f, level, vectors.splat(LEVELS / 2 + 0.5))
-        down = vectors.minus(f, vectors.splat(LEVELS / 2 - 0.5), level)
-        up, down = (vectors.times(f, x, _sqrt(f, x)) for x in (up, down))
-        scores = vectors.load(f, f.at(a["scores"], f.mul(i, 4)))
-        e = vectors.exp(f, vectors.times(f, scores, vectors.splat(-1.5)))
-        share = vectors.over(f, up, vectors.multiply_add(f, e, down, up))
-        mask = vectors.multiply_add(f, share, vectors.splat(right - left), vectors.splat(left))
-        mask = vectors.least(f, vectors.most(f, mask, "zeroinitializer"), vectors.splat(1.0))
-        vectors.store(f, mask, f.at(a["out"], f.mul(i, 4)))
-    return f.text()
+# --- hard concrete ------------------------------------------------------------------------------
 
 
-def softmax(patterns: tuple[tuple[int, ...], ...]) -> str:
-    """M = softmax(T S) @ patterns. S (patterns, count) with `stride` numbers from one pattern to
-    the next, M (count, 4).
-    """
-    with _flat(SOFTMAX) as (f, a, i):
-        temperature = vectors.handed_over(f, a["temperature"])
-        shares = _shares(f, a, i, temperature, len(patterns))
-        places = [_sum(f, [s for s, p in zip(shares, patterns, strict=True) if p[k]]) for k in FIT]
-        low, high = (_joined(f, places[k], places[k + 1], LANES) for k in (0, 2))
-        both = _joined(f, low, high, 2 * LANES)
-        order = ", ".join(f"i32 {k * LANES + j}" for j in range(LANES) for k in FIT)
-        woven = f.let(f"shufflevector {FOUR} {both}, {FOUR} poison, <{4 * LANES} x i32> <{order}>")
-        f.store(FOUR, woven, f.at(a["out"], f.mul(i, 16)), 4)
-    return f.text()
+def concrete_scale(how: Concrete) -> str:
+    """`highest`: (rows, LANES), whose maximum is that of M in the row."""
+    f, a, rows = _start()
+    highest = f.slot(FLOATS)
+    with rows() as row:
+        f.store(FLOATS, "zeroinitializer", highest)
+        with _columns(f, a, row, LANES) as i:
+            mask = _concrete(f, a, how, _score(f, a, i), i)
+            f.store(FLOATS, vectors.most(f, f.load(FLOATS, highest), mask), highest)
+            weights = vectors.load(f, f.at(a["weights"], f.mul(i, 4)))
+            scaled = vectors.times(f, mask, weights)
+            vectors.store(f, scaled, f.at(a["out"], f.mul(i, 4)), stream=True)
+        place = f.at(a["highest"], f.mul(row, 4 * LANES))
+        vectors.store(f, f.load(FLOATS, highest), place)
+    return _end(f)
 
 
-def softmax_back(patterns: tuple[tuple[int, ...], ...]) -> str:
-    """dL/dS_p = T share_p (g_p - sum over q of share_q g_q), g_p the sum of dL/dM over p."""
-    with _flat(SOFTMAX_BACK) as (f, a, i):
-        temperature = vectors.handed_over(f, a["temperature"])
-        shares = _shares(f, a, i, temperature, len(patterns))
-        woven = f.load(FOUR, f.at(a["gradient"], f.mul(i, 16)), 4)
-        places = [_every_fourth(f, woven, k) for k in FIT]
-        of = [_sum(f, [g for g, kept in zip(places, p, strict=True) if kept]) for p in patterns]
-        mean = "zeroinitializer"
-        for share, g in zip(shares, of, strict=True):
-            mean = vectors.multiply_add(f, share, g, mean)
-        for number, (share, g) in enumerate(zip(shares, of, strict=True)):
-            part = vectors.times(f, vectors.times(f, temperature, share), vectors.minus(f, g, mean))
-            vectors.store(f, part, _score(f, a["out"], a["stride"], number, i), stream=True)
-    return f.text()
+def concrete_pull(how: Concrete) -> str:
+    f, a, rows = _start()
+    rate = vectors.handed_over(f, a["factor"])
+    with rows() as row, _columns(f, a, row, LANES) as i:
+        scores = _score(f, a, i)
+        mask = _concrete(f, a, how, scores, i)
+        place = f.at(a["gradient"], f.mul(i, 4))
+        gradient = vectors.load(f, place)
+        vectors.store(f, vectors.times(f, gradient, mask), place)
+        weights = vectors.load(f, f.at(a["weights"], f.mul(i, 4)))
+        pulled = vectors.times(f, vectors.times(f, gradient, weights), _slope(f, mask, how))
+        pulled = vectors.multiply_add(f, rate, vectors.sigmoid_slope(f, scores, how.shift), pulled)
+        vectors.store(f, pulled, f.at(a["out"], f.mul(i, 4)), stream=True)
+    return _end(f)
 
 
-FIT = range(4)
+def _score(f: Function, a: Values, i: str) -> str:
+    return vectors.load(f, f.at(a["scores"], f.mul(i, 4)))
 
 
-@contextmanager
-def _flat(listed: dict[str, str]) -> Iterator[tuple[Function, dict[str, str], str]]:
-    """The body of a loop over this thread's share of `count`, LANES at a time."""
-    f = entry()
-    a = arguments(f, listed)
-    turns = f.div(a["count"], LANES)
-    low = f.div(f.mul(turns, "%thread"), "%threads")
-    high = f.div(f.mul(turns, f.add("%thread", 1)), "%threads")
-    with f.loop(f.mul(low, LANES), f.mul(high, LANES), LANES) as i:
-        yield f, a, i
-    vectors.seen_by_all(f)
+def _concrete(f: Function, a: Values, how: Concrete, scores: str, i: str) -> str:
+    """M. s is a / (a + e^(-3/2 (S - offset)) b), a and b being u and 1 - u to the power of 3/2."""
+    shorts = f.load(f"<{LANES} x i16>", f.at(a["levels"], f.mul(i, 2)), 2)
+    level = f.let(f"sitofp <{LANES} x i16> {shorts} to {FLOATS}")
+    up = vectors.plus(f, level, vectors.splat(LEVELS / 2 + 0.5))
+    down = vectors.minus(f, vectors.splat(LEVELS / 2 - 0.5), level)
+    up, down = (vectors.times(f, x, _sqrt(f, x)) for x in (up, down))
+    own = vectors.minus(f, scores, vectors.handed_over(f, a["offset"]))
+    e = vectors.exp(f, vectors.times(f, own, vectors.splat(-1.5)))
+    share = vectors.over(f, up, vectors.multiply_add(f, e, down, up))
+    width, left = vectors.splat(how.right - how.left), vectors.splat(how.left)
+    mask = vectors.multiply_add(f, share, width, left)
+    return vectors.least(f, vectors.most(f, mask, "zeroinitializer"), vectors.splat(1.0))
 
 
-def _score(f: Function, scores: str, stride: str, pattern: int, i: str) -> str:
-    return f.at(scores, f.mul(f.add(f.mul(stride, pattern), i), 4))
-
-
-def _shares(f: Function, a: dict[str, str], i: str, temperature: str, patterns: int) -> list[str]:
-    """softmax(T S) of LANES fours: a vector a pattern."""
-    places = [_score(f, a["scores"], a["stride"], p, i) for p in range(patterns)]
-    scores = [vectors.load(f, place) for place in places]
-    highest = scores[0]
-    for other in scores[1:]:
-        highest = vectors.most(f, highest, other)
-    below = [vectors.times(f, temperature, vectors.minus(f, s, highest)) for s in scores]
-    parts = [vectors.exp(f, x) for x in below]
-    whole = vectors.over(f, vectors.splat(1.0), _sum(f, parts))
-    return [vectors.times(f, part, whole) for part in parts]
-
-
-def _sum(f: Function, terms: list[str]) -> str:
-    total, *others = terms
-    for term in others:
-        total = vectors.plus(f, total, term)
-    return total
+def _slope(f: Function, mask: str, how: Concrete) -> str:
+    most, falls, edge = how.slope
+    off = vectors.minus(f, mask, vectors.splat(0.5))
+    square = vectors.times(f, off, off)
+    slope = vectors.multiply_add(f, square, vectors.splat(-falls), vectors.splat(most))
+    return vectors.where_above(f, slope, vectors.splat(edge), slope)
 
 
 def _sqrt(f: Function, x: str) -> str:
     return f.let(f"call {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS} {x})")
+
+
+# --- 2 of every 4: S (patterns, rows, columns / 4), M = softmax(T S) @ patterns -----------------
+
+
+def softmax(patterns: Patterns) -> str:
+    with _fours(patterns) as (f, a, shares, i):
+        f.store(FOUR, _woven(f, shares, patterns), f.at(a["out"], f.mul(i, 16)), 4)
+    return _end(f)
+
+
+def softmax_scale(patterns: Patterns) -> str:
+    with _fours(patterns) as (f, a, shares, i):
+        weights = f.load(FOUR, f.at(a["weights"], f.mul(i, 16)), 4)
+        scaled = f.let(f"fmul {FOUR} {weights}, {_woven(f, shares, patterns)}")
+        place = f.at(a["out"], f.mul(i, 16))
+        f.do(f"store {FOUR} {scaled}, ptr {place}, align 64, !nontemporal !0")
+    return _end(f)
+
+
+def softmax_back(patterns: Patterns) -> str:
+    """`gradient` is dL/dM."""
+    with _fours(patterns) as (f, a, shares, i):
+        _back(f, a, shares, patterns, f.load(FOUR, f.at(a["gradient"], f.mul(i, 16)), 4), i)
+    return _end(f)
+
+
+def softmax_pull(patterns: Patterns) -> str:
+    with _fours(patterns) as (f, a, shares, i):
+        place = f.at(a["gradient"], f.mul(i, 16))
+        gradient = f.load(FOUR, place, 4)
+        scaled = f.let(f"fmul {FOUR} {gradient}, {_woven(f, shares, patterns)}")
+        f.store(FOUR, scaled, place, 4)
+        weights = f.load(FOUR, f.at(a["weights"], f.mul(i, 16)), 4)
+        _back(f, a, shares, patterns, f.let(f"fmul {FOUR} {gradient}, {weights}"), i)
+    return _end(f)
+
+
+def _back(f: Function, a: Values, shares: list[str], patterns: Patterns, by: str, i: str) -> None:
+    """dL/dS_p = T share_p (g_p - sum over q of share_q g_q), g_p the sum of dL/dM over p."""
+    temperature = vectors.handed_over(f, a["factor"])
+    places = [_every_fourth(f, by, k) for k in FIT]
+    of = [_sum(f, [g for g, kept in zip(places, p, strict=True) if kept]) for p in patterns]
+    mean = "zeroinitializer"
+    for share, g in zip(shares, of, strict=True):
+        mean = vectors.multiply_add(f, share, g, mean)
+    for number, (share, g) in enumerate(zip(shares, of, strict=True)):
+        part = vectors.times(f, vectors.times(f, temperature, share), vectors.minus(f, g, mean))
+        vectors.store(f, part, _plane(f, a["out"], a["stride"], number, i), stream=True)
+
+
+@contextmanager
+def _fours(patterns: Patterns) -> Iterator[tuple[Function, Values, list[str], str]]:
+    """The body of a loop over this thread's fours, LANES at a time, and softmax(T S) of them."""
+    f, a, rows = _start()
+    temperature = vectors.handed_over(f, a["factor"])
+    a["columns"] = f.div(a["columns"], 4)
+    with rows() as row, _columns(f, a, row, LANES) as i:
+        places = [_plane(f, a["scores"], a["stride"], p, i) for p in range(len(patterns))]
+        scores = [vectors.load(f, place) for place in places]
+        highest = scores[0]
+        for other in scores[1:]:
+            highest = vectors.most(f, highest, other)
+        below = [vectors.times(f, temperature, vectors.minus(f, s, highest)) for s in scores]
+        parts = [vectors.exp(f, x) for x in below]
+        whole = vectors.over(f, vectors.splat(1.0), _sum(f, parts))
+        yield f, a, [vectors.times(f, part, whole) for part in parts], i
+
+
+def _plane(f: Function, scores: str, stride: str, pattern: int, i: str) -> str:
+    return f.at(scores, f.mul(f.add(f.mul(stride, pattern), i), 4))
+
+
+def _woven(f: Function, shares: list[str], patterns: Patterns) -> str:
+    """M of LANES fours: what the patterns with a place share, place by place."""
+    places = [_sum(f, [s for s, p in zip(shares, patterns, strict=True) if p[k]]) for k in FIT]
+    low, high = (_joined(f, places[k], places[k + 1], LANES) for k in (0, 2))
+    both = _joined(f, low, high, 2 * LANES)
+    order = ", ".join(f"i32 {k * LANES + j}" for j in range(LANES) for k in FIT)
+    return f.let(f"shufflevector {FOUR} {both}, {FOUR} poison, <{4 * LANES} x i32> <{order}>")
 
 
 def _joined(f: Function, a: str, b: str, lanes: int) -> str:
@@ -133,3 +205,35 @@ def _joined(f: Function, a: str, b: str, lanes: int) -> str:
 def _every_fourth(f: Function, woven: str, first: int) -> str:
     order = ", ".join(f"i32 {first + 4 * i}" for i in range(LANES))
     return f.let(f"shufflevector {FOUR} {woven}, {FOUR} poison, <{LANES} x i32> <{order}>")
+
+
+def _sum(f: Function, terms: list[str]) -> str:
+    total, *others = terms
+    for term in others:
+        total = vectors.plus(f, total, term)
+    return total
+
+
+# --- the loops of all ---------------------------------------------------------------------------
+
+
+def _start() -> tuple[Function, Values, Callable[[], AbstractContextManager[str]]]:
+    """`work`, its arguments, and the loop over the rows of a thread."""
+    f = entry()
+    a = arguments(f, ARGUMENTS)
+    low = f.div(f.mul(a["rows"], "%thread"), "%threads")
+    high = f.div(f.mul(a["rows"], f.add("%thread", 1)), "%threads")
+    return f, a, lambda: f.loop(low, high)
+
+
+@contextmanager
+def _columns(f: Function, a: Values, row: str, step: int) -> Iterator[str]:
+    """Numbers of one row as places in the whole matrix, `step` by `step`."""
+    start = f.mul(row, a["columns"])
+    with f.loop(start, f.add(start, a["columns"]), step) as i:
+        yield i
+
+
+def _end(f: Function) -> str:
+    vectors.seen_by_all(f)
+    return f.text()

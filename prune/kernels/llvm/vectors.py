@@ -107,6 +107,14 @@ def exp(f: Function, x: str) -> str:
     return f.let(f"bitcast {INTS} {total} to {FLOATS}")
 
 
+def sigmoid_slope(f: Function, scores: str, shift: float) -> str:
+    """s (1 - s) with s = sigmoid(S - shift): e / (1 + e)^2, e being e^-|S - shift|."""
+    x = minus(f, scores, splat(shift))
+    e = exp(f, least(f, x, minus(f, "zeroinitializer", x)))
+    whole = plus(f, e, splat(1.0))
+    return over(f, e, times(f, whole, whole))
+
+
 def _as_ints(f: Function, x: str) -> str:
     return f.let(f"bitcast {FLOATS} {x} to {INTS}")
 

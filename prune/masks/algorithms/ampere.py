@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prune.kernels import soft_masks
-from prune.masks.algorithms.base import Algorithm
+from prune.masks.algorithms.base import Algorithm, Moment
 from prune.masks.geometry import Fours, Geometry
 
 PATTERNS = ((1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1), (0, 1, 1, 0), (0, 1, 0, 1), (0, 0, 1, 1))
@@ -52,7 +52,7 @@ class Ampere(Algorithm):
     def training_mask(
         self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
-        if out is not None and soft_masks.softmax(scores, threshold, PATTERNS, out):
+        if out is not None and soft_masks.softmax(PATTERNS, scores, threshold, out) is out:
             return out
         shares = torch.softmax(threshold * scores, 0).flatten(1)
         places = patterns(scores.dtype, scores.device).T @ shares
@@ -62,19 +62,24 @@ class Ampere(Algorithm):
         out.view(mask.shape).copy_(mask)
         return out
 
+    def scale(self, at: Moment, weights: Tensor, out: Tensor) -> Tensor | None:
+        given = at.scores, at.threshold, weights, out
+        scaled = soft_masks.softmax_scale(PATTERNS, *given)
+        return None if scaled is None else out.new_ones(len(out))
+
+    def pull(
+        self, at: Moment, gradient: Tensor, weights: Tensor, rate: float, out: Tensor
+    ) -> Tensor | None:
+        given = at.scores, at.threshold, gradient, weights
+        return soft_masks.softmax_pull(PATTERNS, *given)
+
     def score_gradient(
-        self,
-        scores: Tensor,
-        mask: Tensor,
-        mask_gradient: Tensor,
-        threshold: float,
-        out: Tensor | None = None,
+        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
     ) -> Tensor:
         """dL/dS_p = T share_p (g_p - sum over q of share_q g_q), g_p = sum of dL/dM over p."""
-        if out is not None and soft_masks.softmax_back(
-            scores, threshold, PATTERNS, mask_gradient, out
-        ):
-            return out
+        fused = soft_masks.softmax_back(PATTERNS, scores, threshold, mask_gradient)
+        if fused is not None:
+            return fused
         shares = torch.softmax(threshold * scores, 0)
         of_patterns = threshold * patterns(scores.dtype, scores.device)
         gradient = (of_patterns @ mask_gradient.reshape(-1, 4).T).view_as(scores)

@@ -1,7 +1,7 @@
 """What every algorithm is: scores in, mask out, and the way of a gradient back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +9,16 @@ import torch
 from torch import Tensor
 
 from prune.masks.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the mask of a training step follows from."""
+
+    scores: Tensor
+    offset: float  # subtracted from the scores
+    threshold: float
+    drawn: Callable[[], Tensor]  # the noise of the step, as `Noise.drawn` gives it
 
 
 @dataclass(frozen=True)
@@ -27,8 +37,6 @@ class Algorithm(ABC):
     cuts: ClassVar[bool] = False  # a group dies below a score, so lowering all scores kills more
     geometry: ClassVar[Geometry | None] = None  # its own, whatever the policy says
     shift: ClassVar[float] = 0.0  # the penalty's r(S) is the mean of sigmoid(S - shift)
-    # dM/dS where M alone says it: most - falls * (M - 1/2)^2, or 0 if that is not above edge.
-    slope: ClassVar[tuple[float, float, float] | None] = None
 
     @property
     @abstractmethod
@@ -62,26 +70,31 @@ class Algorithm(ABC):
         """The shape of S for a mask of shape `groups`."""
         return groups
 
+    def scale(self, at: Moment, weights: Tensor, out: Tensor) -> Tensor | None:
+        """out = M * W in one pass, M made on the way; (out,), above 0 where a row lives.
+
+        Of soft algorithms alone, with a group a weight; None if that cannot be done here.
+        """
+        return None
+
+    def pull(
+        self, at: Moment, gradient: Tensor, weights: Tensor, rate: float, out: Tensor
+    ) -> Tensor | None:
+        """gradient *= M, and the gradient of S from gradient * W, in one pass, where `scale` can.
+
+        With `rate` times the derivative of the penalty; `out`, like the weights, may hold it.
+        """
+        return None
+
     def score_gradient(
-        self,
-        scores: Tensor,
-        mask: Tensor,
-        mask_gradient: Tensor,
-        threshold: float,
-        out: Tensor | None = None,
+        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
     ) -> Tensor:
         """dL/dM -> dL/dS at the training mask M, asked of soft algorithms alone.
 
         All others are straight-through, as here. It is the derivative of the mask, which autograd
-        would take more time for. `mask_gradient` may be overwritten, and so may `out`, of the shape
-        and order of S: it may be what is returned.
+        would take more time for. `mask_gradient` may be overwritten.
         """
-        if self.slope is None:
-            return mask_gradient
-        most, falls, edge = self.slope
-        off = torch.sub(mask, 0.5)
-        slope = torch.addcmul(off.new_tensor(most), off, off, value=-falls)
-        return mask_gradient.mul_(torch.threshold_(slope, edge, 0.0))
+        return mask_gradient
 
     def presence(self, scores: Tensor) -> Tensor:
         """What the penalty averages: sigmoid(S - shift), without a shift that of L1."""

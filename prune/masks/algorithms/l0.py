@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from prune.kernels import soft_masks
-from prune.masks.algorithms.base import Algorithm
+from prune.kernels.llvm.scores_ir import Concrete
+from prune.masks.algorithms.base import Algorithm, Moment
 from prune.masks.noise import logistic
 
 LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3  # the stretch beyond [0, 1], and the temperature
@@ -16,6 +17,7 @@ EDGE = 1e-6  # M that is so near to 0 or 1 counts as there: nothing flows
 # With M = s (r - l) + l, (r - l)^2 s (1 - s) is c - (M - 1/2)^2, and c is:
 MOST = (RIGHT - LEFT) ** 2 / 4
 PER_SCORE = 1 / ((RIGHT - LEFT) * BETA)
+SLOPE = MOST * PER_SCORE, PER_SCORE, (MOST - 0.25 + EDGE) * PER_SCORE  # most, falls, edge
 
 
 @final
@@ -38,12 +40,6 @@ class L0(Algorithm):
     cuts: ClassVar[bool] = True
     initial: ClassVar[float] = 2.197
     shift: ClassVar[float] = BETA * math.log(-LEFT / RIGHT)  # the penalty averages P(M > 0)
-    # dM/dS = (r - l) s (1 - s) / beta where 0 < M < 1.
-    slope: ClassVar[tuple[float, float, float]] = (
-        MOST * PER_SCORE,
-        PER_SCORE,
-        (MOST - 0.25 + EDGE) * PER_SCORE,
-    )
 
     @property
     def start(self) -> float:
@@ -60,11 +56,30 @@ class L0(Algorithm):
         self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
         assert noise is not None
-        if out is not None and soft_masks.concrete(scores, noise, LEFT, RIGHT, out):
-            return out
         noise = logistic(noise, scores.dtype)
         return _stretched(torch.add(scores, noise, out=out).mul_(1 / BETA).sigmoid_(), out)
+
+    def scale(self, at: Moment, weights: Tensor, out: Tensor) -> Tensor | None:
+        return soft_masks.concrete_scale(CONCRETE, at.scores, at.offset, at.drawn, weights, out)
+
+    def pull(
+        self, at: Moment, gradient: Tensor, weights: Tensor, rate: float, out: Tensor
+    ) -> Tensor | None:
+        given = at.scores, at.offset, at.drawn, gradient, weights, rate, out
+        return soft_masks.concrete_pull(CONCRETE, *given)
+
+    def score_gradient(
+        self, scores: Tensor, mask: Tensor, mask_gradient: Tensor, threshold: float
+    ) -> Tensor:
+        """dM/dS = (r - l) s (1 - s) / beta where 0 < M < 1; M says what s was."""
+        most, falls, edge = SLOPE
+        off = torch.sub(mask, 0.5)
+        slope = torch.addcmul(off.new_tensor(most), off, off, value=-falls)
+        return mask_gradient.mul_(torch.threshold_(slope, edge, 0.0))
 
 
 def _stretched(s: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.mul(s, RIGHT - LEFT, out=out).add_(LEFT).clamp_(0, 1)
+
+
+CONCRETE = Concrete(LEFT, RIGHT, SLOPE, L0.shift)
