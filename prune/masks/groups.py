@@ -1,8 +1,6 @@
-"""The moving parts of the Pruner: a Slot is one masked matrix, a Tie one tensor of scores.
+"""A Tie is one tensor of scores and its mask: the groups that live and die together.
 
-A Cut is where the two meet: one mask of one matrix. A matrix has one of them, or two where the
-pattern of `ampere` multiplies another mask; a tie has as many as matrices share its scores.
-Slots are in prune/masks/slots.py.
+It has a Cut (prune/masks/cuts.py) for each matrix that shares its scores.
 """
 
 import math
@@ -16,17 +14,14 @@ from prune.kernels import masking
 from prune.masks.algorithms.base import Moment
 from prune.masks.bits import Bits
 from prune.masks.noise import Noise, logistic
-from prune.masks.policy import Site
 from prune.masks.schedule import Ramp
 
 if TYPE_CHECKING:
-    from prune.masks.slots import Slot
+    from prune.masks.cuts import Cut
 
 OFF = -1000.0  # a dial that nobody turned
 PIECE = 1 << 18  # groups of a mask that are worked on at once, on a CPU
 FINE = 8  # weights: of smaller groups a byte each would count beside the weights' own memory
-
-
 Kept = Tensor | Bits | None  # None: a soft mask that was not made yet
 
 
@@ -60,7 +55,7 @@ class Tie:
     def mask(self) -> Tensor:
         """M, one value a group: numbers where the algorithm is soft, else bytes of 0 and 1."""
         if self._mask is None:
-            self._mask = self._made()
+            return self._made()
         return self._mask.mask() if isinstance(self._mask, Bits) else self._mask
 
     @mask.setter
@@ -77,6 +72,12 @@ class Tie:
     @kept.setter
     def kept(self, mask: Kept) -> None:
         self._mask = mask
+
+    def make(self) -> Tensor:
+        """The mask, which from now on is kept."""
+        if self._mask is None:
+            self._mask = self._made()
+        return self.mask
 
     def pack(self) -> None:
         """Until the next step it is only read once: on a CPU, a mask of small groups is bits."""
@@ -234,33 +235,3 @@ class Tie:
         """Its memory may be that of the weights to come: it is made anew before each step."""
         if self.scores is not None:
             self.scores.grad = None
-
-
-class Cut:
-    """One mask of one matrix: M in the layout of the scores, seen in the layout of the matrix."""
-
-    tie: Tie
-
-    def __init__(self, site: Site, slot: "Slot") -> None:
-        self.site = site
-        self.slot = slot
-        self.pulled: Tensor | None = None  # dL/dM, (R, C) of the grid
-
-    def as_scores(self, groups: Tensor) -> Tensor:
-        """A tensor over the grid's groups, in the layout of the (perhaps shared) mask."""
-        return groups.T if self.site.flipped else groups
-
-    def groups(self, mask: Tensor) -> Tensor:
-        """The mask of the tie as (R, C) of the grid."""
-        return mask.T if self.site.flipped else mask
-
-    def scale(self, weights: Tensor, mask: Tensor, out: Tensor) -> None:
-        """out = M * weights; all are (out, in), and `out` may be `weights`."""
-        grid, groups = self.site.grid, self.groups(mask)
-        if not masking.scale(weights, groups, (grid.rows, grid.columns), out):
-            torch.mul(grid.cells(weights), grid.spread(groups), out=grid.cells(out))
-
-    def spread(self, mask: Tensor, out: Tensor) -> None:
-        """out = M, (out, in)."""
-        grid = self.site.grid
-        grid.cells(out).copy_(grid.spread(self.groups(mask)))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from prune.errors import TrainingError
-from prune.masks.groups import Cut, Tie
+from prune.masks.cuts import Cut
+from prune.masks.groups import Tie
 from prune.masks.policy import Site
 from prune.masks.pruner import Pruner
 from prune.masks.slots import Slot

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from prune.kernels import masking
-from prune.masks.groups import Cut, Tie
+from prune.masks.cuts import Cut
+from prune.masks.groups import Tie
 from prune.masks.layout import matrix
 from prune.masks.policy import Site
 
@@ -49,6 +50,8 @@ class Slot:
         self._follow_device()
         target = matrix(self.module, self.masked)
         if len(self.cuts) > 1:
+            for cut in self.cuts:
+                cut.tie.make()
             self.alive = (self._product(target).amax(1) > 0).to(target.dtype)
             target.mul_(self.full_matrix())
         else:
@@ -62,8 +65,9 @@ class Slot:
         highest = cut.tie.scale(self.full_matrix(), target)
         if highest is not None:
             return (highest > 0).to(highest.dtype)
-        cut.scale(self.full_matrix(), cut.tie.mask, out=target)
-        return cut.site.grid.live_rows(cut.groups(cut.tie.mask))
+        mask = cut.tie.make()
+        cut.scale(self.full_matrix(), mask, out=target)
+        return cut.site.grid.live_rows(cut.groups(mask))
 
     def put_full(self) -> None:
         self.weight.data = self.full

@@ -12,8 +12,13 @@ from prune.masks.pruner import Pruner
 from tests.cases import CASES, STEPS, Case
 
 
-def trained(case: Case, dial: float | None) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """What a pruner holds after its steps, and the weights in the model."""
+def trained(
+    case: Case, dial: float | None, look: bool = False
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """What a pruner holds after its steps, and the weights in the model.
+
+    look: at the masks between the steps, those of training and those that are evaluated.
+    """
     model = case.model()
     pruner = Pruner(model, case.policy, STEPS)
     optimizer = torch.optim.SGD(pruner.parameter_groups(lr=0.1, scores_lr=1.0))
@@ -21,6 +26,10 @@ def trained(case: Case, dial: float | None) -> tuple[dict[str, Tensor], list[Ten
     if dial is not None:
         pruner.dial = dial
     for step in range(STEPS):
+        if look:
+            with pruner.eval_masks():
+                pruner.masks()
+            pruner.masks()
         case.loss(model, step).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -40,6 +49,13 @@ def test_it_is_the_same_training(
         count(monkeypatch, module, "_code", passes)
     torch.testing.assert_close(trained(case, dial), by_torch, rtol=1e-4, atol=1e-5)
     assert passes or case.network == "cnn"  # whose sides are no multiples of 16
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_who_looks_at_masks_changes_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (masking, soft_masks):
+        monkeypatch.setattr(module, "SMALL", 1)
+    torch.testing.assert_close(trained(case, None, look=True), trained(case, None), rtol=0, atol=0)
 
 
 def count(patch: pytest.MonkeyPatch, module: ModuleType, name: str, passes: list[str]) -> None:
