@@ -58,9 +58,17 @@ def concrete_pull(
     return out
 
 
+def fits(scores: Tensor, shape: torch.Size) -> bool:
+    """Whether there is a plane of scores a pattern for a matrix of `shape`, ready for a softmax."""
+    rows, columns = shape
+    sides = columns % (4 * LANES) == 0 and rows * columns >= SMALL
+    planes = scores.shape[1:] == (rows, columns // 4)  # each begins at the start of a line
+    return sides and planes and ready(scores) and _aligned(scores) and usable()
+
+
 def softmax(how: Patterns, scores: Tensor, temperature: float, out: Tensor) -> Tensor | None:
     """M, in `out`. scores: (patterns, out, in / 4)."""
-    if not (_like(out) and _planes(scores, out)):
+    if not (_like(out) and fits(scores, out.shape)):
         return None
     _run(scores_ir.softmax, how, out, {"scores": scores, "out": out}, factor=temperature)
     return out
@@ -70,7 +78,7 @@ def softmax_scale(
     how: Patterns, scores: Tensor, temperature: float, weights: Tensor, out: Tensor
 ) -> Tensor | None:
     """out = M * W, which is returned."""
-    if not (_like(weights, out) and _planes(scores, weights) and _aligned(out)):
+    if not (_like(weights, out) and fits(scores, weights.shape) and _aligned(out)):
         return None
     places = {"scores": scores, "weights": weights, "out": out}
     _run(scores_ir.softmax_scale, how, weights, places, factor=temperature)
@@ -81,7 +89,7 @@ def softmax_back(
     how: Patterns, scores: Tensor, temperature: float, gradient: Tensor
 ) -> Tensor | None:
     """dL/dM -> dL/dS, of the shape of `scores`."""
-    if not (_like(gradient) and _planes(scores, gradient)):
+    if not (_like(gradient) and fits(scores, gradient.shape)):
         return None
     out = torch.empty_like(scores)
     places = {"scores": scores, "gradient": gradient, "out": out}
@@ -97,7 +105,7 @@ def softmax_pull(
     weights: Tensor,
 ) -> Tensor | None:
     """dL/dS, of the shape of `scores`; gradient *= M."""
-    if not (_like(weights, gradient) and _planes(scores, weights)):
+    if not (_like(weights, gradient) and fits(scores, weights.shape)):
         return None
     out = torch.empty_like(scores)
     places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
@@ -116,13 +124,6 @@ def _drawn(draw: Callable[[], Tensor], scores: Tensor) -> Tensor:
     if levels.dtype != torch.int16 or levels.shape != scores.shape:
         raise KernelError(f"levels are {tuple(levels.shape)} {levels.dtype}: int16 like the scores")
     return levels.contiguous()
-
-
-def _planes(scores: Tensor, matrix: Tensor) -> bool:
-    """Whether there is a plane of scores a pattern, each at the start of a line of memory."""
-    rows, columns = matrix.shape
-    fits = columns % (4 * LANES) == 0 and scores.shape[1:] == (rows, columns // 4)
-    return fits and ready(scores) and _aligned(scores)
 
 
 def _aligned(x: Tensor) -> bool:

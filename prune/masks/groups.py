@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from prune.kernels import masking
+from prune.kernels import masking, soft_masks
 from prune.masks.algorithms.base import Moment
 from prune.masks.bits import Bits
 from prune.masks.noise import Noise, logistic
@@ -62,7 +62,7 @@ class Tie:
     def mask(self, mask: Tensor) -> None:
         # Bytes are a quarter of the memory, and a product with them hardly takes longer.
         self._mask = mask if self.algorithm.soft else mask.to(torch.uint8)
-        self.shape = mask.shape
+        self.shape: torch.Size = mask.shape
 
     @property
     def kept(self) -> Kept:
@@ -215,10 +215,11 @@ class Tie:
         return gradient
 
     def _rows(self) -> Iterator[slice]:
-        """The rows of the mask in pieces: what is made of one on the way stays in the cache."""
+        """The rows of the mask in pieces: what torch makes of one on the way stays in the cache."""
         assert self.scores is not None
         rows, columns = self.shape
-        step = rows if self.scores.is_cuda else max(1, PIECE // max(1, columns))
+        whole = self.scores.is_cuda or soft_masks.fits(self.scores, self.shape)
+        step = rows if whole else max(1, PIECE // max(1, columns))
         return (slice(first, first + step) for first in range(0, rows, step))
 
     def _part(self, scores: Tensor, rows: slice) -> Tensor:

@@ -5,13 +5,14 @@ import math
 import torch
 from torch import Tensor
 
-from prune.masks.algorithms.ranking import count_ones, kth_largest
+from prune.masks.algorithms.ranking import above, kth_largest
 
 
-def with_floor(mask: Tensor, scores: Tensor, min_density: float) -> Tensor:
-    """`mask`, or if it keeps less than `min_density`, the best groups, ties included."""
+def above_with_floor(scores: Tensor, cut: float, min_density: float) -> Tensor:
+    """Bytes: 1 where S > cut, or if these are fewer than `min_density`, the best, ties included."""
     least = math.ceil(min_density * scores.numel())
-    if least == 0 or (not mask.is_cuda and count_ones(mask) >= least):
+    mask, seen = above(scores, cut)
+    if least == 0 or (seen is not None and seen >= least):
         return mask
     best = (scores >= kth_largest(scores.reshape(-1), least)).to(torch.uint8)
     # A mask that keeps enough holds them all: on a GPU to ask would be to wait.

@@ -1,15 +1,16 @@
 """Keep the largest: an exact order statistic without a full sort.
 
-On a CPU it is numpy that compares and counts: several times as fast as torch on one thread.
+On a CPU machine code or numpy compares and counts: several times as fast as torch on one thread.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from prune.kernels import counting
 
 MANY = 1 << 14  # values, of which it pays to sort a sample to guess where the cut is:
 SAMPLE, SPARSE = 1 << 14, 8  # so many, but at most one in so many
@@ -22,17 +23,16 @@ def count_kept(density: float, total: int) -> int:
     return min(total, max(0, math.floor(density * total + 0.5)))
 
 
-def above(values: Tensor, cut: float) -> Tensor:
-    """Bytes: 1 where a value is above `cut`, else 0."""
+def above(values: Tensor, cut: float) -> tuple[Tensor, int | None]:
+    """Bytes, 1 where a value is above `cut`, else 0; and their sum, unless a GPU has it."""
+    values = values.detach()
     if not _for_numpy(values):
-        return (values > cut).to(torch.uint8)
-    flat = values.detach().reshape(-1).numpy()
-    return torch.from_numpy(np.greater(flat, cut).view(np.uint8)).view(values.shape)
-
-
-def count_ones(mask: Tensor) -> int:
-    """The sum of bytes of 0 and 1."""
-    return int(np.count_nonzero(mask.numpy()) if mask.device.type == "cpu" else mask.sum())
+        mask = (values > cut).to(torch.uint8)
+        return mask, None if mask.is_cuda else int(mask.sum())
+    if found := counting.above(values, cut):
+        return found
+    mask = torch.from_numpy(np.greater(values.numpy(), cut).view(np.uint8))
+    return mask, int(np.count_nonzero(mask.numpy()))
 
 
 def keep_largest(values: Tensor, count: int) -> Tensor:
@@ -78,8 +78,7 @@ def _keep(flat: Tensor, count: int) -> Tensor:
 
 def _keep_between(flat: list[Tensor], count: int) -> list[Tensor] | None:
     """By a bracket; None if the cut is not in it."""
-    arrays = [part.numpy() for part in flat]
-    low, high = _bracket(arrays, count)
+    low, high = _bracket(flat, count)
     places = [np.flatnonzero(one ^ two) for one, two in zip(low.masks, high.masks, strict=True)]
     missing = count - high.seen
     if not 0 < missing <= sum(map(len, places)):
@@ -94,23 +93,24 @@ def _keep_between(flat: list[Tensor], count: int) -> list[Tensor] | None:
 class _Cut:
     """Which numbers are above `cut`, and how many."""
 
-    def __init__(self, arrays: list[Any], cut: float) -> None:
+    def __init__(self, flat: list[Tensor], cut: float) -> None:
         self.cut, self.seen, self.masks = cut, 0, []
-        for array in arrays:  # each is counted while it is in the caches
-            self.masks.append(np.greater(array, cut))
-            self.seen += int(np.count_nonzero(self.masks[-1]))
+        for part in flat:  # each is counted while it is in the caches
+            mask, seen = above(part, cut)
+            self.masks.append(mask.numpy().view(np.bool_))
+            self.seen += seen or 0
 
 
-def _bracket(arrays: list[Any], count: int) -> tuple[_Cut, _Cut]:
+def _bracket(flat: list[Tensor], count: int) -> tuple[_Cut, _Cut]:
     """Two cuts: very likely the `count`-th largest is above the first and not above the other.
 
     A sorted sample says where to look. Then values above a guess are counted, which is cheap, and
     the next one is interpolated: a little beyond the place, as seen from the end that is farther
     from it, so that this end comes close.
     """
-    total = sum(map(len, arrays))
+    total = sum(map(len, flat))
     step = max(SPARSE, total // SAMPLE)
-    sample = np.sort(np.concatenate([array[::step] for array in arrays]))
+    sample = np.sort(np.concatenate([part[::step].numpy() for part in flat]))
     share, scale = 1 - count / total, total / len(sample)
     margin = 4 * math.sqrt(share * (1 - share) * len(sample)) + 1  # four standard deviations
     first, last = int(share * len(sample) - margin), int(share * len(sample) + margin)
@@ -124,10 +124,10 @@ def _bracket(arrays: list[Any], count: int) -> tuple[_Cut, _Cut]:
         raise_low = most - count > count - least
         off = beyond * math.sqrt(most - least) * (1 if raise_low else -1)
         aim = min(max(least + 1, count + off), most - 1)
-        cut = _Cut(arrays, low + (high - low) * (most - aim) / (most - least))
+        cut = _Cut(flat, low + (high - low) * (most - aim) / (most - least))
         raised = cut.seen >= count
         found[raised] = cut
         low, most = (cut.cut, cut.seen) if raised else (low, most)
         high, least = (high, least) if raised else (cut.cut, cut.seen)
         beyond = 2.0 if raise_low == raised else 4 * beyond
-    return found.get(True) or _Cut(arrays, low), found.get(False) or _Cut(arrays, high)
+    return found.get(True) or _Cut(flat, low), found.get(False) or _Cut(flat, high)

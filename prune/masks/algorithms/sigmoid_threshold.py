@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from prune.masks.algorithms.base import Algorithm
-from prune.masks.algorithms.floor import with_floor
-from prune.masks.algorithms.ranking import above
+from prune.masks.algorithms.floor import above_with_floor
 
 
 @final
@@ -37,4 +36,4 @@ class SigmoidThreshold(Algorithm):
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
         # The same as of sigmoid(S) and the threshold, without a sigmoid of each score.
         cut = torch.tensor(threshold, dtype=torch.float64).logit().item()
-        return with_floor(above(scores, cut), scores, self.min_density)
+        return above_with_floor(scores, cut, self.min_density)

@@ -6,8 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from prune.masks.algorithms.base import Algorithm
-from prune.masks.algorithms.floor import with_floor
-from prune.masks.algorithms.ranking import above
+from prune.masks.algorithms.floor import above_with_floor
 
 
 @final
@@ -34,4 +33,4 @@ class Threshold(Algorithm):
         return self.cutoff
 
     def mask(self, scores: Tensor, threshold: float) -> Tensor:
-        return with_floor(above(scores, threshold), scores, self.min_density)
+        return above_with_floor(scores, threshold, self.min_density)
