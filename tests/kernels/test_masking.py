@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 pytest.importorskip("llvmlite", reason="needs llvmlite: pip install 'prune[cpu]'")
-from prune.kernels import counting, masking, soft_masks
+from prune.kernels import masking, soft_masks
 from prune.kernels.llvm import machine
 from prune.kernels.llvm.machine import Machine, host
 from prune.masks.algorithms import L0, Ampere
@@ -33,7 +33,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (counting, masking, soft_masks):
+    for module in (masking, soft_masks):
         monkeypatch.setattr(module, "SMALL", 1)
 
 
@@ -140,20 +140,6 @@ def test_the_penalty_on_the_way(threads: int, rate: float) -> None:
     found = masking.pull(given.gradient, given.weights, given.mask, given.size, given.out, push)
     torch.testing.assert_close(found, right.float(), rtol=1e-5, atol=1e-6, equal_nan=True)
     assert untouched(*given.wholes)
-
-
-@pytest.mark.parametrize("size", [16, 48, 16 * 1001])
-def test_counting_is_comparing(threads: int, size: int) -> None:
-    values, whole = guarded((size,))
-    values[:4] = torch.tensor([torch.inf, -torch.inf, torch.nan, 0.1])
-    for cut in (0.1, 0.0, -torch.inf, torch.inf, -0.7):
-        found = counting.above(values, cut)
-        assert found is not None
-        mask, seen = found
-        assert torch.equal(mask, (values > torch.tensor(cut)).to(torch.uint8))
-        assert seen == int(mask.sum())
-    assert untouched(whole)
-    assert counting.above(values[1:], 0.0) is None and counting.above(values.double(), 0.0) is None
 
 
 EXTREME = torch.tensor([0.0, -200, 200, torch.inf, -torch.inf, torch.nan])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 pytest.importorskip("llvmlite", reason="needs llvmlite: pip install 'prune[cpu]'")
-from prune.kernels import counting, masking, soft_masks
+from prune.kernels import masking, soft_masks
 from prune.masks.pruner import Pruner
 from tests.cases import CASES, STEPS, Case
 
@@ -42,7 +42,7 @@ def test_it_is_the_same_training(
     case: Case, dial: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_torch = trained(case, dial)
-    for module in (counting, masking, soft_masks):
+    for module in (masking, soft_masks):
         monkeypatch.setattr(module, "SMALL", 1)
     passes: list[str] = []
     for module in (masking, soft_masks):
@@ -53,7 +53,7 @@ def test_it_is_the_same_training(
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_who_looks_at_masks_changes_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (counting, masking, soft_masks):
+    for module in (masking, soft_masks):
         monkeypatch.setattr(module, "SMALL", 1)
     torch.testing.assert_close(trained(case, None, look=True), trained(case, None), rtol=0, atol=0)
 
