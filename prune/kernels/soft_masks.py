@@ -11,7 +11,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from prune.errors import KernelError
 from prune.kernels.llvm import scores_ir
 from prune.kernels.llvm.code import Code, team_size
 from prune.kernels.llvm.machine import host, usable
@@ -24,18 +23,17 @@ def concrete_scale(
     how: Concrete,
     scores: Tensor,
     offset: float,
-    draw: Callable[[], Tensor],
+    words: tuple[int, ...],
     weights: Tensor,
     out: Tensor,
 ) -> Tensor | None:
-    """out = M * W; returns the largest M of each row, (out,). draw: int16, like the scores."""
+    """out = M * W; returns the largest M of each row, (out,). words: what the noise depends on."""
     if not (_like(weights, scores, out) and _aligned(out)):
         return None
-    levels = _drawn(draw, scores)
     highest = torch.empty(len(weights), LANES)
-    places = {"scores": scores, "levels": levels, "weights": weights, "out": out}
+    places = {"scores": scores, "weights": weights, "out": out}
     places["highest"] = highest
-    _run(scores_ir.concrete_scale, how, weights, places, offset=offset)
+    _run(scores_ir.concrete_scale, how, weights, places, 0.0, offset, words)
     return highest.amax(1)
 
 
@@ -43,7 +41,7 @@ def concrete_pull(
     how: Concrete,
     scores: Tensor,
     offset: float,
-    draw: Callable[[], Tensor],
+    words: tuple[int, ...],
     gradient: Tensor,
     weights: Tensor,
     rate: float,
@@ -53,8 +51,7 @@ def concrete_pull(
     if not (_like(weights, scores, gradient, out) and _aligned(out)):
         return None
     places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
-    places["levels"] = _drawn(draw, scores)
-    _run(scores_ir.concrete_pull, how, weights, places, rate, offset)
+    _run(scores_ir.concrete_pull, how, weights, places, rate, offset, words)
     return out
 
 
@@ -119,13 +116,6 @@ def _like(matrix: Tensor, *others: Tensor) -> bool:
     return fits and same and usable()
 
 
-def _drawn(draw: Callable[[], Tensor], scores: Tensor) -> Tensor:
-    levels = draw()
-    if levels.dtype != torch.int16 or levels.shape != scores.shape:
-        raise KernelError(f"levels are {tuple(levels.shape)} {levels.dtype}: int16 like the scores")
-    return levels.contiguous()
-
-
 def _aligned(x: Tensor) -> bool:
     return x.data_ptr() % ALIGNED == 0
 
@@ -137,13 +127,16 @@ def _run(
     places: dict[str, Tensor],
     factor: float = 0.0,
     offset: float = 0.0,
+    words: tuple[int, ...] = (0, 0),
 ) -> None:
-    addresses = dict.fromkeys(("levels", "weights", "gradient", "highest"), 0)
+    addresses = dict.fromkeys(("weights", "gradient", "highest"), 0)
     addresses |= {name: tensor.data_ptr() for name, tensor in places.items()}
     _code(source, how)(
         team_size(),
         **addresses,
         offset=bits(offset),
+        word=words[0],
+        other=words[1],
         factor=bits(factor),
         stride=places["scores"].stride(0),
         rows=matrix.shape[0],

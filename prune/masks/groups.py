@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from prune.kernels import masking, soft_masks
 from prune.masks.algorithms.base import Moment
 from prune.masks.bits import Bits
-from prune.masks.noise import Noise, logistic
+from prune.masks.noise import Noise
 from prune.masks.schedule import Ramp
 
 if TYPE_CHECKING:
@@ -97,17 +97,12 @@ class Tie:
         size = sum(cut.site.grid.size for cut in self.cuts)
         return total if size == 1 else total / size
 
-    def drawn(self) -> Tensor:
-        """The noise of the current step; drawn again each time."""
-        assert self.scores is not None
-        return Noise(*self.key).drawn(self.scores.detach())
-
     @property
     def noise(self) -> Tensor | None:
-        """The same as numbers, if the algorithm is noisy."""
+        """That of the current step, if the algorithm is noisy; drawn again each time."""
         if self.scores is None or not self.algorithm.noisy:
             return None
-        return logistic(self.drawn(), self.scores.dtype)
+        return Noise(*self.key).like(self.scores.detach())
 
     def set(self, ramp: Ramp, step: int, dial: float) -> None:
         """The threshold of a step; or, where a dial drives the run, what the dial says.
@@ -140,12 +135,12 @@ class Tie:
     def _made(self) -> Tensor:
         """The soft mask of training."""
         scores = self.importance()
-        drawn = self.drawn() if self.algorithm.noisy else None
+        noise = Noise(*self.key) if self.algorithm.noisy else None
         mask = scores.new_empty(self.shape)
         for rows in self._rows():
-            noise = None if drawn is None else self._part(drawn, rows)
             part = self._part(scores, rows)
-            self.algorithm.training_mask(part, self.threshold, noise, out=mask[rows])
+            drawn = noise.like(part, rows.start * self.shape[1]) if noise else None
+            self.algorithm.training_mask(part, self.threshold, drawn, out=mask[rows])
         return mask
 
     def scale(self, weights: Tensor, out: Tensor) -> Tensor | None:
@@ -166,7 +161,8 @@ class Tie:
             return None
         if len(self.cuts) > 1 or self.cuts[0].site.flipped:
             return None
-        return Moment(self.scores.detach(), self.offset, self.threshold, self.drawn)
+        words = Noise(*self.key).words
+        return Moment(self.scores.detach(), self.offset, self.threshold, words)
 
     def push_gradient(self) -> None:
         """dL/dS from what the cuts pulled, plus the penalty's own."""

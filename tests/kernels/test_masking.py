@@ -16,7 +16,7 @@ from prune.kernels.llvm.machine import Machine, host
 from prune.masks.algorithms import L0, Ampere
 from prune.masks.algorithms.ampere import PATTERNS
 from prune.masks.algorithms.base import Moment
-from prune.masks.noise import Noise, logistic
+from prune.masks.noise import Noise
 
 SIZES = [(1, 1), (4, 1), (64, 1), (1, 16), (1, 48), (32, 32), (16, 64), (4, 4), (1, 4), (2, 8)]
 GROUPS = [(1, 48), (5, 16), (3, 32)]
@@ -160,11 +160,9 @@ def hard_concrete(rows: int, offset: float = 0.3) -> None:
     scores[-1, :6] = EXTREME
     scores[0, 6:] = -99 if rows > 1 else 0  # a row that is dead, if no other mask is at stake
     scores[0, :6] = -99 if rows > 1 else EXTREME
-    levels = Noise(1, 2, 3).drawn(scores)
-    levels[-1, 6:8] = torch.tensor([-(2**15), 2**15 - 1], dtype=torch.int16)
-    exact = scores.double()
-    mask = how.training_mask(exact - offset, 0.0, logistic(levels, torch.float64))
-    at = Moment(scores, offset, 0.0, lambda: levels)
+    noise, exact = Noise(1, 2, 3), scores.double()
+    mask = how.training_mask(exact - offset, 0.0, noise.like(exact))
+    at = Moment(scores, offset, 0.0, noise.words)
     highest = how.scale(at, given.weights, given.out)
     close(given.out, mask * given.weights)
     assert highest is not None
@@ -186,7 +184,7 @@ def patterns_of_four(rows: int) -> None:
         given = Given((1, 1), (rows, 128), soft=False)
         scores, around = guarded((6, rows, 32))
         exact, product = scores.double(), given.gradient.double() * given.weights
-        at = Moment(scores, 0.3, temperature, lambda: torch.empty(0))
+        at = Moment(scores, 0.3, temperature, (0, 0))
         mask = how.training_mask(exact, temperature, None)
         assert how.scale(at, given.weights, given.out) is not None
         close(given.out, mask * given.weights)

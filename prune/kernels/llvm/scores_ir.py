@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 from prune.kernels.llvm import vectors
 from prune.kernels.llvm.text import Function, kinds
-from prune.kernels.llvm.vectors import FLOATS, LANES
+from prune.kernels.llvm.vectors import FLOATS, INTS, LANES
 from prune.kernels.llvm.work import arguments, entry, openmp, team
 
 ARGUMENTS = kinds(
-    "ptr scores, i64 offset, ptr levels, ptr weights, ptr gradient, ptr out, ptr highest, "
+    "ptr scores, i64 offset, i64 word, i64 other, ptr weights, ptr gradient, ptr out, ptr highest, "
     "i64 stride, i64 factor, i64 rows, i64 columns"
 )
-LEVELS = 1 << 16
+LEVELS = 1 << 16  # of the noise
+MIX = 0x7FEB352D, 0x846CA68B  # prune/masks/noise.py says what for
 FIT = range(4)
 FOUR = f"<{4 * LANES} x float>"
 SQRT = f"declare {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS})"
@@ -32,7 +33,7 @@ Values = dict[str, str]
 class Concrete:
     """A hard concrete mask of temperature 2/3: clip(s (right - left) + left, 0, 1).
 
-    s = sigmoid((S - offset + ln u - ln(1 - u)) / (2/3)), u = (k + 1/2) / 65536, k = level + 32768.
+    s = sigmoid((S - offset + ln u - ln(1 - u)) / (2/3)), u = (k + 1/2) / 65536, k the level.
     slope: (most, falls, edge), dM/dS is most - falls * (M - 1/2)^2, or 0 if that is not above edge.
     A pull adds `factor` times the derivative of sigmoid(S - shift).
     """
@@ -91,10 +92,9 @@ def _score(f: Function, a: Values, i: str) -> str:
 
 def _concrete(f: Function, a: Values, how: Concrete, scores: str, i: str) -> str:
     """M. s is a / (a + e^(-3/2 (S - offset)) b), a and b being u and 1 - u to the power of 3/2."""
-    shorts = f.load(f"<{LANES} x i16>", f.at(a["levels"], f.mul(i, 2)), 2)
-    level = f.let(f"sitofp <{LANES} x i16> {shorts} to {FLOATS}")
-    up = vectors.plus(f, level, vectors.splat(LEVELS / 2 + 0.5))
-    down = vectors.minus(f, vectors.splat(LEVELS / 2 - 0.5), level)
+    level = _level(f, a, i)
+    up = vectors.plus(f, level, vectors.splat(0.5))
+    down = vectors.minus(f, vectors.splat(LEVELS - 0.5), level)
     up, down = (vectors.times(f, x, _sqrt(f, x)) for x in (up, down))
     own = vectors.minus(f, scores, vectors.handed_over(f, a["offset"]))
     e = vectors.exp(f, vectors.times(f, own, vectors.splat(-1.5)))
@@ -102,6 +102,24 @@ def _concrete(f: Function, a: Values, how: Concrete, scores: str, i: str) -> str
     width, left = vectors.splat(how.right - how.left), vectors.splat(how.left)
     mask = vectors.multiply_add(f, share, width, left)
     return vectors.least(f, vectors.most(f, mask, "zeroinitializer"), vectors.splat(1.0))
+
+
+def _level(f: Function, a: Values, i: str) -> str:
+    """The same hash of place and words as in prune/masks/noise.py."""
+
+    def do(operation: str, x: str, y: str) -> str:
+        return f.let(f"{operation} {INTS} {x}, {y}")
+
+    def words(name: str) -> str:
+        return vectors.everywhere(f, f.let(f"trunc i64 {name} to i32"), "i32")
+
+    steps = ", ".join(f"i32 {lane}" for lane in range(LANES))
+    x = do("add", words(i), f"<{steps}>")
+    x = do("mul", x, do("or", words(a["other"]), "splat (i32 1)"))
+    x = do("add", x, words(a["word"]))
+    x = do("mul", do("xor", x, do("lshr", x, "splat (i32 16)")), f"splat (i32 {MIX[0]})")
+    x = do("mul", do("xor", x, do("lshr", x, "splat (i32 15)")), f"splat (i32 {MIX[1]})")
+    return f.let(f"uitofp {INTS} {do('lshr', x, 'splat (i32 16)')} to {FLOATS}")
 
 
 def _slope(f: Function, mask: str, how: Concrete) -> str:

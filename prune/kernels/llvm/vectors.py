@@ -41,11 +41,11 @@ def handed_over(f: Function, argument: str) -> str:
     return everywhere(f, f.let(f"bitcast i32 {low} to float"))
 
 
-def everywhere(f: Function, one: str) -> str:
+def everywhere(f: Function, one: str, kind: str = "float") -> str:
     """One number in all lanes."""
-    first = f.let(f"insertelement {FLOATS} poison, float {one}, i64 0")
-    places = f"{INTS} zeroinitializer"
-    return f.let(f"shufflevector {FLOATS} {first}, {FLOATS} poison, {places}")
+    vector = f"<{LANES} x {kind}>"
+    first = f.let(f"insertelement {vector} poison, {kind} {one}, i64 0")
+    return f.let(f"shufflevector {vector} {first}, {vector} poison, {INTS} zeroinitializer")
 
 
 def plus(f: Function, a: str, b: str) -> str:

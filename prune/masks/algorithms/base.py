@@ -1,7 +1,7 @@
 """What every algorithm is: scores in, mask out, and the way of a gradient back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class Moment:
     scores: Tensor
     offset: float  # subtracted from the scores
     threshold: float
-    drawn: Callable[[], Tensor]  # the noise of the step, as `Noise.drawn` gives it
+    words: tuple[int, ...]  # what the noise of the step depends on: those of `Noise`
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Algorithm(ABC):
     ) -> Tensor:
         """S -> M as the forward passes of training see it; `noise` is of the shape of S.
 
-        It is as `Noise.drawn` gives it, or numbers. M is written into `out`, if that is given.
+        M is written into `out`, if that is given.
         """
         mask = self.mask(scores, threshold)
         return mask if out is None else out.copy_(mask)

@@ -10,7 +10,6 @@ from torch import Tensor
 from prune.kernels import soft_masks
 from prune.kernels.llvm.scores_ir import Concrete
 from prune.masks.algorithms.base import Algorithm, Moment
-from prune.masks.noise import logistic
 
 LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3  # the stretch beyond [0, 1], and the temperature
 EDGE = 1e-6  # M that is so near to 0 or 1 counts as there: nothing flows
@@ -56,16 +55,15 @@ class L0(Algorithm):
         self, scores: Tensor, threshold: float, noise: Tensor | None, out: Tensor | None = None
     ) -> Tensor:
         assert noise is not None
-        noise = logistic(noise, scores.dtype)
         return _stretched(torch.add(scores, noise, out=out).mul_(1 / BETA).sigmoid_(), out)
 
     def scale(self, at: Moment, weights: Tensor, out: Tensor) -> Tensor | None:
-        return soft_masks.concrete_scale(CONCRETE, at.scores, at.offset, at.drawn, weights, out)
+        return soft_masks.concrete_scale(CONCRETE, at.scores, at.offset, at.words, weights, out)
 
     def pull(
         self, at: Moment, gradient: Tensor, weights: Tensor, rate: float, out: Tensor
     ) -> Tensor | None:
-        given = at.scores, at.offset, at.drawn, gradient, weights, rate, out
+        given = at.scores, at.offset, at.words, gradient, weights, rate, out
         return soft_masks.concrete_pull(CONCRETE, *given)
 
     def score_gradient(
