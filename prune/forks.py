@@ -94,9 +94,12 @@ def fork_of(config: RunConfig, store: Store) -> Checkpoint | None:
 def grafted(policy: Policy, ramp: Ramp, fork: Checkpoint) -> Policy:
     """The policy of a forked run: the ramp of its trunk, which ends where it was forked.
 
-    The recovery is as long as that of the trunk, and the learning rate that of a run of its length.
+    The recovery is that of the trunk, longer by a share of what is left of the ramp: as much as the
+    trunk had gone of its way, since who lost more needs more. The learning rate is that of a run of
+    its length.
     """
-    total = fork.step + ramp.total - ramp.end
+    more = ramp.progress(fork.step) * (ramp.end - fork.step)
+    total = fork.step + ramp.total - ramp.end + round(more)
     short = dataclasses.replace(ramp, total=total, end=fork.step)
     return dataclasses.replace(policy, schedule=Fitted(ramp=short))
 
