@@ -1,8 +1,8 @@
 """Masks that are numbers, made where they are used: one pass over scores and weights, for a CPU.
 
-What they do is said in prune/kernels/llvm/scores_ir.py. All give None where they cannot serve
-(prune/kernels/masking.py says when), and nothing is done then. All tensors of a matrix are
-(out, in). An offset is subtracted from all scores; it makes no difference to a softmax.
+What they do is said in prune/kernels/llvm/ concrete_ir.py and fours_ir.py. All give None where they
+cannot serve (prune/kernels/masking.py says when), and nothing is done then. All tensors of a matrix
+are (out, in). An offset is subtracted from all scores; it makes no difference to a softmax.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from prune.kernels.llvm import scores_ir
+from prune.kernels.llvm import concrete_ir, fours_ir, scores_ir
 from prune.kernels.llvm.code import Code, team_size
+from prune.kernels.llvm.concrete_ir import Concrete
+from prune.kernels.llvm.fours_ir import Patterns
 from prune.kernels.llvm.machine import host, usable
-from prune.kernels.llvm.scores_ir import Concrete, Patterns
 from prune.kernels.llvm.vectors import LANES, bits
 from prune.kernels.masking import ALIGNED, SMALL, ready
 
@@ -33,7 +34,7 @@ def concrete_scale(
     highest = torch.empty(len(weights), LANES)
     places = {"scores": scores, "weights": weights, "out": out}
     places["highest"] = highest
-    _run(scores_ir.concrete_scale, how, weights, places, 0.0, offset, words)
+    _run(concrete_ir.scale, how, weights, places, 0.0, offset, words)
     return highest.amax(1)
 
 
@@ -51,7 +52,7 @@ def concrete_pull(
     if not (_like(weights, scores, gradient, out) and _aligned(out)):
         return None
     places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
-    _run(scores_ir.concrete_pull, how, weights, places, rate, offset, words)
+    _run(concrete_ir.pull, how, weights, places, rate, offset, words)
     return out
 
 
@@ -67,7 +68,7 @@ def softmax(how: Patterns, scores: Tensor, temperature: float, out: Tensor) -> T
     """M, in `out`. scores: (patterns, out, in / 4)."""
     if not (_like(out) and fits(scores, out.shape)):
         return None
-    _run(scores_ir.softmax, how, out, {"scores": scores, "out": out}, factor=temperature)
+    _run(fours_ir.mask, how, out, {"scores": scores, "out": out}, factor=temperature)
     return out
 
 
@@ -78,7 +79,7 @@ def softmax_scale(
     if not (_like(weights, out) and fits(scores, weights.shape) and _aligned(out)):
         return None
     places = {"scores": scores, "weights": weights, "out": out}
-    _run(scores_ir.softmax_scale, how, weights, places, factor=temperature)
+    _run(fours_ir.scale, how, weights, places, factor=temperature)
     return out
 
 
@@ -90,7 +91,7 @@ def softmax_back(
         return None
     out = torch.empty_like(scores)
     places = {"scores": scores, "gradient": gradient, "out": out}
-    _run(scores_ir.softmax_back, how, gradient, places, factor=temperature)
+    _run(fours_ir.back, how, gradient, places, factor=temperature)
     return out
 
 
@@ -106,7 +107,7 @@ def softmax_pull(
         return None
     out = torch.empty_like(scores)
     places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
-    _run(scores_ir.softmax_pull, how, weights, places, factor=temperature)
+    _run(fours_ir.pull, how, weights, places, factor=temperature)
     return out
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prune.kernels.llvm.scores_ir import LEVELS, MIX
+from prune.kernels.llvm.concrete_ir import LEVELS, MIX
 
 
 @final
@@ -36,7 +36,7 @@ def levels(words: tuple[int, ...], first: int, count: int) -> Any:
     """Numbers below LEVELS, each as likely as the others: a hash of place and words.
 
     Places in steps that depend on the key, then the mixer `lowbias32` of C. Wellons, 2018. The
-    kernel of prune/kernels/llvm/scores_ir.py computes the same.
+    kernel of prune/kernels/llvm/concrete_ir.py computes the same.
     """
     x = np.arange(first, first + count, dtype=np.uint32)
     x *= np.uint32(words[1] | 1)

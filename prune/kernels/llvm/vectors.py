@@ -12,6 +12,7 @@ FLOATS, INTS, BITS = f"<{LANES} x float>", f"<{LANES} x i32>", f"<{LANES} x i1>"
 DECLARATIONS = f"""
 declare float @llvm.vector.reduce.fadd.v{LANES}f32(float, {FLOATS})
 declare {FLOATS} @llvm.fmuladd.v{LANES}f32({FLOATS}, {FLOATS}, {FLOATS})
+declare {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS})
 """
 PAST_CACHES = "!0 = !{i32 1}"
 LOWEST, HIGHEST = -87.0, 88.0  # beyond, e^x is no normal number of fp32
@@ -62,6 +63,10 @@ def times(f: Function, a: str, b: str) -> str:
 
 def over(f: Function, a: str, b: str) -> str:
     return f.let(f"fdiv {FLOATS} {a}, {b}")
+
+
+def sqrt(f: Function, x: str) -> str:
+    return f.let(f"call {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS} {x})")
 
 
 def multiply_add(f: Function, a: str, b: str, c: str) -> str:

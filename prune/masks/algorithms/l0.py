@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prune.kernels import soft_masks
-from prune.kernels.llvm.scores_ir import Concrete
+from prune.kernels.llvm.concrete_ir import Concrete
 from prune.masks.algorithms.base import Algorithm, Moment
 
 LEFT, RIGHT, BETA = -0.1, 1.1, 2 / 3  # the stretch beyond [0, 1], and the temperature
