@@ -2,7 +2,8 @@
 
 The trunk is pruned towards the hardest target. On its way it passes the others; there it leaves a
 checkpoint, from which a run of its own goes on: it keeps what is left at that moment, recovers, and
-is shrunk and measured like any run. So k targets cost one ramp and k recoveries, not k of both.
+is shrunk and measured like any run. So k targets cost one ramp and k recoveries, not k of both;
+who lost more recovers longer.
 """
 
 import contextlib

@@ -214,7 +214,7 @@ class Tie:
         """The rows of the mask in pieces: what torch makes of one on the way stays in the cache."""
         assert self.scores is not None
         rows, columns = self.shape
-        whole = self.scores.is_cuda or soft_masks.fits(self.scores, self.shape)
+        whole = not self.scores.is_cpu or soft_masks.fits(self.scores, self.shape)
         step = rows if whole else max(1, PIECE // max(1, columns))
         return (slice(first, first + step) for first in range(0, rows, step))
 

@@ -19,7 +19,10 @@ class Noise:
         self.words = tuple(int(word) for word in self.start.generate_state(2))
 
     def like(self, tensor: Tensor, first: int = 0) -> Tensor:
-        """In the shape, dtype and place of `tensor`, whose first number is at that place."""
+        """In the shape, dtype and place of `tensor`, whose first number is at that place.
+
+        Away from a CPU it is drawn in one piece, from the first place on.
+        """
         if tensor.device.type != "cpu":
             return self._on(tensor)
         # Sixteen bits choose a quantile: a uniform number and two logarithms take longer.

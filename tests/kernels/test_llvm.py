@@ -4,7 +4,6 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -52,14 +51,6 @@ def guards(monkeypatch: pytest.MonkeyPatch) -> Guards:
     monkeypatch.setattr(call, "empty", made.empty)
     monkeypatch.setattr(call, "_kept", threading.local())
     return made
-
-
-@pytest.fixture(params=[1, 2, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 class On:

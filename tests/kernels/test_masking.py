@@ -23,14 +23,6 @@ GROUPS = [(1, 48), (5, 16), (3, 32)]
 GUARD = 64  # numbers on either side of what may be written
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (masking, soft_masks):
