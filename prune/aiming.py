@@ -1,7 +1,7 @@
 """What `target.density`, `speedup`, `latency_ms` and `params` mean for one run: a cost and a share.
 
 Time is predicted from heads and neurons by a plane through a few networks measured at the start,
-each against the dense one in turn, and held against a measurement twice after the ramp.
+each against the dense one in turn, and held against a few measurements after the ramp.
 """
 
 import copy
@@ -154,7 +154,8 @@ class Time:
 
     def __init__(self, anatomy: Anatomy, trial: _Trial, absolute: bool = False) -> None:
         self.anatomy, self.trial, self.absolute = anatomy, trial, absolute
-        self.factor = 1.0
+        self.ratios: list[float] = []  # measured / predicted, each time the network was measured
+        self.mood = 1.0  # of the machine: what the dense network takes now / at the start
         seen, dense = [(1.0, 1.0, 1.0)], []
         for heads, neurons in SHARES:
             left = self._shape(heads, neurons)
@@ -168,18 +169,24 @@ class Time:
         self.plane = torch.linalg.lstsq(rows, ones).solution[:, 0].tolist()
 
     def __call__(self, pruner: Pruner) -> float:
-        heads, neurons = self._shares(self.anatomy.left(pruner))
-        fixed, by_heads, by_neurons = self.plane
-        return self.factor * float(fixed + by_heads * heads + by_neurons * neurons)
+        # A single measurement is off by a few percent; the mean of all is by less.
+        factor = statistics.geometric_mean(self.ratios) if self.ratios else 1.0
+        return self.mood * factor * self._predicted(self.anatomy.left(pruner))
 
     def correct(self, pruner: Pruner) -> None:
-        """Measure a network of the shape that the masks have now, and agree with it."""
+        """Measure a network of the shape that the masks have now, and take note of it."""
         pruner.remask(evaluation=True)
         left = self.anatomy.left(pruner)
         share = self.trial.share(left.heads, left.widths)
-        share *= self.trial.dense_ms / self.dense_ms if self.absolute else 1
-        self.factor *= share / self(pruner)
+        self.ratios.append(share / self._predicted(left))
+        if self.absolute:
+            self.mood = self.trial.dense_ms / self.dense_ms
         pruner.apply()
+
+    def _predicted(self, left: Left) -> float:
+        heads, neurons = self._shares(left)
+        fixed, by_heads, by_neurons = self.plane
+        return float(fixed + by_heads * heads + by_neurons * neurons)
 
     def _shape(self, heads: float, neurons: float) -> Left:
         dense, groups = self.anatomy.dense, [a.group for a in self.anatomy.found.attention]

@@ -50,11 +50,19 @@ def test_a_target_is_met_or_the_line_says_by_how_much_not(
 class Machine(_Trial):
     """A machine whose speed we set; a network takes as long as it has heads and neurons."""
 
-    slow: float = 1.0
+    slow: float = 1.0  # as it is now
+    noise: float = 1.0  # of this measurement
 
     def share(self, heads: list[int], widths: list[int]) -> float:
         self.dense_ms = 10 * self.slow
-        return 0.2 + 0.4 * sum(heads) / 8 + 0.4 * sum(widths) / 96
+        return self.noise * (0.2 + 0.4 * sum(heads) / 8 + 0.4 * sum(widths) / 96)
+
+
+def machine_and_time(absolute: bool) -> tuple[Machine, Time, Pruner]:
+    model = tiny.bert()
+    lease: Any = contextlib.nullcontext()
+    machine = Machine(config("target.latency_ms=5"), model, lease)
+    return machine, Time(Anatomy(model), machine, absolute), Pruner(model, Policy(), steps=40)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +71,15 @@ class Machine(_Trial):
 def test_what_is_asked_in_ms_follows_the_speed_of_the_machine(
     absolute: bool, cost: Callable[[float], float]
 ) -> None:
-    model = tiny.bert()
-    lease: Any = contextlib.nullcontext()
-    machine = Machine(config("target.latency_ms=5"), model, lease)
-    time = Time(Anatomy(model), machine, absolute)
-    pruner = Pruner(model, Policy(), steps=40)
+    machine, time, pruner = machine_and_time(absolute)
     assert time.dense_ms == 10 and time(pruner) == pytest.approx(1)
     for machine.slow in (1.5, 1.5, 0.8):
         time.correct(pruner)
         assert time(pruner) == pytest.approx(cost(machine.slow))
+
+
+def test_what_measurements_are_off_by_cancels_out() -> None:
+    machine, time, pruner = machine_and_time(absolute=True)
+    for machine.noise in (1.06, 1 / 1.06, 1.04, 1 / 1.04):
+        time.correct(pruner)
+    assert time(pruner) == pytest.approx(1)

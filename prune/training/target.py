@@ -16,9 +16,11 @@ from transformers import TrainerCallback, TrainerState
 from prune.errors import ConfigError
 from prune.masks.groups import OFF
 from prune.masks.pruner import Pruner
+from prune.masks.schedule import Ramp
 
 FAR = 64.0  # scores do not come near: everything is alive at -FAR and dead at FAR
 EXACT = 1e-4  # of the dial
+CORRECTIONS = 4  # of a cost that is a time, at equal distances after the ramp
 
 Cost = Callable[[Pruner], float]  # share of the dense cost, in [0, 1], by the masks as they stand
 
@@ -111,7 +113,15 @@ class Steering(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, *_: Any, **__: Any) -> None:
         pruner, step = self.trainer.pruner, state.global_step
         ramp = pruner.ramp
-        if self.goal.correct and step in (ramp.end + 1, (ramp.end + ramp.total) // 2):
+        turns = {ramp.begin + 1, ramp.end + 1, ramp.total}
+        if self.goal.correct and step in (after := corrections(ramp)):
             self.goal.correct(pruner)
-        if step % self.goal.every == 0 or step in (ramp.begin + 1, ramp.end + 1, ramp.total):
+            turns |= after
+        if step % self.goal.every == 0 or step in turns:
             steer(pruner, self.goal)
+
+
+def corrections(ramp: Ramp) -> set[int]:
+    """The steps at which the cost is held against a measurement; the network recovers from each."""
+    final = ramp.total - ramp.end
+    return {ramp.end + 1 + part * final // CORRECTIONS for part in range(CORRECTIONS)}

@@ -12,7 +12,7 @@ from prune.masks.groups import OFF
 from prune.masks.policy import Part, Policy
 from prune.masks.pruner import Pruner
 from prune.masks.schedule import Schedule
-from prune.training.target import Goal, reach, steer
+from prune.training.target import CORRECTIONS, Goal, corrections, reach, steer
 from tests import tiny
 
 STEPS = 24
@@ -110,3 +110,13 @@ def test_a_resumed_run_is_steered_on() -> None:
     trained(second, goal, first=10)
     for name, tensor in straight.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12, 40, 1000])
+def test_a_time_is_measured_after_the_ramp_and_before_the_end(steps: int) -> None:
+    ramp = Schedule().fit(steps)
+    places = corrections(ramp)
+    assert ramp.end + 1 in places and len(places) <= CORRECTIONS
+    assert all(place <= max(ramp.total, ramp.end + 1) for place in places)
+    if ramp.total - ramp.end >= CORRECTIONS:
+        assert len(places) == CORRECTIONS
