@@ -13,6 +13,7 @@ import os
 import random
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -76,9 +77,10 @@ def dense_network(runs: Path) -> PreTrainedModel:
     return prune.load(Path(dense.path, dense.points[-1].artifact))
 
 
-def dense_ms(dense: PreTrainedModel) -> float:
-    """As fast as the machine is now: on one that others share it changes from minute to minute."""
-    return measure.latency(dense, dense, *CELL, rounds=61).dense_ms
+def dense_ms(dense: PreTrainedModel, seen: list[float]) -> float:
+    """The median of all measurements: of a machine that others share one says little."""
+    seen.append(measure.latency(dense, dense, *CELL, rounds=61).dense_ms)
+    return statistics.median(seen)
 
 
 def main() -> None:
@@ -94,9 +96,9 @@ def main() -> None:
     _, first = run([*base, "target.density=0.5", "seed=0"], folder)
     whole = dense_network(folder)
     parameters = round(first["points"][0]["dense_size_mb"] * 1e6 / 4)
-    rows = []
+    rows, seen = [], list[float]()
     for seed in range(1, asked.runs + 1):
-        overrides = draw(seed, dense_ms(whole), parameters)
+        overrides = draw(seed, dense_ms(whole, seen), parameters)
         said, record = run([*base, *overrides], folder)
         met = bool(record) and " met" in said
         quality = record["points"][0]["quality"] if record else {}

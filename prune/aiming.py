@@ -6,7 +6,7 @@ each against the dense one in turn, and held against a few measurements after th
 
 import copy
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedModel
@@ -57,7 +57,7 @@ def verdict(
     """One line: what was asked, what came out, and whether that is within 3 %. "" without one.
 
     parameters: of the dense network; density: of the parts that are pruned; then_ms: what the dense
-    network took when the run was last steered, 0 if that is not known.
+    network took in the measurements that the run was steered by, 0 if that is not known.
     """
     target, cell = config.target, cell_of(config, point.latency)
     asked, got, unit = next(
@@ -75,19 +75,23 @@ def verdict(
     )
     if not asked or not got:
         return ""
-    off = abs(got / asked - 1)
-    low, high = (got * s / cell.speedup for s in (cell.speedup_low, cell.speedup_high))
+    interval = cell.speedup_low / cell.speedup, cell.speedup_high / cell.speedup
+    low, high = (got * s for s in interval)
     # A machine that others share may be faster or slower now; a ratio does not see it.
-    drift = cell.dense_ms / then_ms if then_ms and target.latency_ms else 1.0
-    if off <= CLOSE:
+    then = then_ms / cell.speedup if target.latency_ms else 0.0
+    if _close(got, asked):
         met = "met"
     elif unit and low <= asked <= high:
         met = f"met within the noise of the measurement ({low:.3g} to {high:.3g})"
-    elif drift != 1 and low / drift <= asked <= high / drift:
+    elif _close(then, asked) or then * interval[0] <= asked <= then * interval[1]:
         met = f"met when the dense network took {then_ms:.3g} ms; now it takes {cell.dense_ms:.3g}"
     else:
-        met = f"missed by {off:.0%}"
+        met = f"missed by {abs(got / asked - 1):.0%}"
     return f"target      {asked:,.4g}{unit} {met}: {got:,.4g}{unit}"
+
+
+def _close(got: float, asked: float) -> bool:
+    return abs(got / asked - 1) <= CLOSE
 
 
 def cell_of(config: RunConfig, latency: list[Latency]) -> Latency:
@@ -118,7 +122,7 @@ def _in_time(config: RunConfig, anatomy: Anatomy, dense: PreTrainedModel, lease:
             f"target.latency_ms={target.latency_ms:g}",
         )
     _must_shrink(words, share, f"the dense network takes {time.dense_ms:.3g} ms")
-    return Goal(time, share, words, time.correct, lambda: trial.dense_ms)
+    return Goal(time, share, words, time.correct, lambda: trial.usual_ms)
 
 
 @dataclass
@@ -128,7 +132,14 @@ class _Trial:
     config: RunConfig
     dense: PreTrainedModel
     lease: Lease
-    dense_ms: float = 0.0  # as last measured
+    dense_ms: list[float] = field(default_factory=list)  # of each measurement
+
+    @property
+    def usual_ms(self) -> float:
+        """What the dense network takes; of a machine that others share, one measurement says
+        little.
+        """
+        return statistics.median(self.dense_ms)
 
     def share(self, heads: list[int], widths: list[int]) -> float:
         """Time of a network of that shape / time of the dense one."""
@@ -142,26 +153,24 @@ class _Trial:
         asked = self.config.measure
         with self.lease.exclusive(), measure.threads(asked.threads):
             cell = measure.latency(self.dense, small, batch, length, asked.rounds)
-        self.dense_ms = cell.dense_ms
+        self.dense_ms.append(cell.dense_ms)
         return 1 / cell.speedup
 
 
 class Time:
     """Predicted time of what would be left / time of the dense network.
 
-    absolute: / the time that it took at the start, `dense_ms`, however fast the machine is later.
+    absolute: / the time that it took at the start, `dense_ms`, whatever it has taken since.
     """
 
     def __init__(self, anatomy: Anatomy, trial: _Trial, absolute: bool = False) -> None:
         self.anatomy, self.trial, self.absolute = anatomy, trial, absolute
         self.ratios: list[float] = []  # measured / predicted, each time the network was measured
-        self.mood = 1.0  # of the machine: what the dense network takes now / at the start
-        seen, dense = [(1.0, 1.0, 1.0)], []
+        seen = [(1.0, 1.0, 1.0)]
         for heads, neurons in SHARES:
             left = self._shape(heads, neurons)
             seen.append((*self._shares(left), trial.share(left.heads, left.widths)))
-            dense.append(trial.dense_ms)
-        self.dense_ms = statistics.median(dense)
+        self.dense_ms = trial.usual_ms
         table = torch.tensor(seen, dtype=torch.float64)
         ones = torch.ones(len(seen), 1, dtype=torch.float64)
         # Relative errors count the same for fast and slow networks.
@@ -171,7 +180,8 @@ class Time:
     def __call__(self, pruner: Pruner) -> float:
         # A single measurement is off by a few percent; the mean of all is by less.
         factor = statistics.geometric_mean(self.ratios) if self.ratios else 1.0
-        return self.mood * factor * self._predicted(self.anatomy.left(pruner))
+        slower = self.trial.usual_ms / self.dense_ms if self.absolute else 1.0
+        return slower * factor * self._predicted(self.anatomy.left(pruner))
 
     def correct(self, pruner: Pruner) -> None:
         """Measure a network of the shape that the masks have now, and take note of it."""
@@ -179,8 +189,6 @@ class Time:
         left = self.anatomy.left(pruner)
         share = self.trial.share(left.heads, left.widths)
         self.ratios.append(share / self._predicted(left))
-        if self.absolute:
-            self.mood = self.trial.dense_ms / self.dense_ms
         pruner.apply()
 
     def _predicted(self, left: Left) -> float:

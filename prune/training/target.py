@@ -33,7 +33,7 @@ class Goal:
     share: float
     words: str
     correct: Callable[[Pruner], None] | None = None  # hold the cost against a measurement
-    dense_ms: Callable[[], float] | None = None  # where the cost is a time: as last measured
+    dense_ms: Callable[[], float] | None = None  # where the cost is a time: what it is a share of
     every: int = 16  # steps between two turns
 
 
