@@ -88,7 +88,15 @@ def refusal(name: str, device: str, dtype: torch.dtype, size: tuple[int, int]) -
         return f"has {', '.join(map(_short, DTYPES[name]))}, not {_short(dtype)}"
     if any(units % UNITS for units in size):
         return f"has blocks of multiples of {UNITS}, not {size[0]}x{size[1]}"
-    return "" if installed(name) else f"needs a package: pip install '{package}'"
+    if not installed(name):
+        return f"needs a package: pip install '{package}'"
+    return _trouble() if name == "llvm" else ""
+
+
+def _trouble() -> str:
+    from prune.kernels.llvm.machine import trouble
+
+    return f"makes {why}" if (why := trouble()) else ""
 
 
 def check(name: str, device: str, dtype: torch.dtype, size: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 pytest.importorskip("llvmlite", reason="needs llvmlite: pip install 'prune[cpu]'")
-from prune.kernels import masking, soft_masks
+from prune.kernels import backends, masking, soft_masks
 from prune.kernels.llvm import machine
 from prune.kernels.llvm.machine import Machine, host
 from prune.masks.algorithms import L0, Ampere
@@ -231,13 +231,14 @@ def test_a_llvmlite_that_is_too_old_is_named_once_and_torch_serves(
     import llvmlite.binding as llvm
 
     monkeypatch.delattr(llvm, "create_pass_builder")
-    machine.usable.cache_clear()
+    machine.usable.cache_clear(), machine.trouble.cache_clear()
     given = Given((4, 16), (3, 4), soft=False)
     with pytest.warns(UserWarning, match="masks are applied by torch: .*create_pass_builder"):
         assert not masking.scale(given.weights, given.mask, given.size, given.out)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not masking.scale(given.weights, given.mask, given.size, given.out)
+    assert "makes no machine code" in backends.refusal("llvm", "cpu", torch.float32, (32, 32))
     monkeypatch.undo()
-    machine.usable.cache_clear()
+    machine.usable.cache_clear(), machine.trouble.cache_clear()
     assert machine.usable()

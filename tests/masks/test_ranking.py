@@ -28,16 +28,17 @@ def test_small_with_ties(values: list[float], density: float) -> None:
 @given(
     seed=st.integers(0, 10_000),
     density=st.floats(0, 1),
-    kind=st.sampled_from(["normal", "ties", "constant", "sorted", "periodic"]),
+    kind=st.sampled_from(["normal", "ties", "constant", "sorted", "periodic", "one tie"]),
+    n=st.sampled_from([MANY, MANY + 3, 1 << 17]),
 )
-def test_large(seed: int, density: float, kind: str) -> None:
+def test_large(seed: int, density: float, kind: str, n: int) -> None:
     torch.manual_seed(seed)
-    n = MANY + seed % 7
     values = {
         "normal": torch.randn(n),
         "ties": torch.randn(n).mul(3).round(),
         "constant": torch.zeros(n),
         "sorted": torch.arange(n).float(),
+        "one tie": torch.randn(n).relu(),
         "periodic": (torch.arange(n) % 5 == 0).float() * torch.randn(n),  # misleads the sample
     }[kind]
     count = count_kept(density, n)

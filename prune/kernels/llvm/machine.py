@@ -4,11 +4,18 @@ import ctypes
 import warnings
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Self
 
 # Whatever the processor prefers, a vector of 16 floats is one register where we ask for it.
 WIDE = "-prefer-256-bit"
+# What an LLVM has to know: plain pointers, and one number in all places of a vector.
+PROBE = """define void @work(ptr %place) {
+  store <4 x float> splat (float 1.0), ptr %place
+  ret void
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -44,21 +51,31 @@ def installed() -> bool:
 
 
 @cache
-def usable() -> bool:
-    """Whether machine code can be made here; if it should be and cannot, says so once.
+def trouble() -> str:
+    """Why no machine code can be made here; empty if it can.
 
-    An old llvmlite, brought by another package, lacks what we call; a hardened system may forbid to
-    run what was just written.
+    An old llvmlite, brought by another package, lacks what we call or does not know our words; a
+    hardened system may forbid to run what was just written.
     """
-    if not installed() or not openmp():
-        return False
+    if not installed():
+        return "there is no llvmlite: pip install 'prune[cpu]'"
     try:
-        compiled("define void @work() {\n  ret void\n}\n", host())
+        compiled(PROBE, host())
     except Exception as failed:  # whatever it is, torch can do the same
         reason = str(failed).splitlines()[0] if str(failed) else type(failed).__name__
-        warnings.warn(f"masks are applied by torch: no machine code ({reason})", stacklevel=2)
+        found = version("llvmlite")
+        return f"no machine code with llvmlite {found} ({reason}): pip install -U 'prune[cpu]'"
+    return ""
+
+
+@cache
+def usable() -> bool:
+    """Whether masks can be applied by machine code; if it should be and cannot, says so once."""
+    if not installed() or not openmp():
         return False
-    return True
+    if why := trouble():
+        warnings.warn(f"masks are applied by torch: {why}", stacklevel=2)
+    return not why
 
 
 @cache

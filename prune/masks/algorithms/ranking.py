@@ -5,15 +5,20 @@ On a CPU it is numpy that compares and counts: several times as fast as torch on
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from prune.kernels import between
 
 MANY = 1 << 14  # values, of which it pays to sort a sample to guess where the cut is:
 SAMPLE, SPARSE = 1 << 14, 8  # so many, but at most one in so many
-GUESSES, FEW = 12, 1 << 8  # counts that narrow it down, until one value in so many is left
+MARGINS = 3.0, 12.0  # standard deviations of the guess; where the first was too few, the other
 NUMPY = (torch.float32, torch.float64)
+Split = tuple[NDArray[np.bool_], int, NDArray[Any], NDArray[Any]]
 
 
 def count_kept(density: float, total: int) -> int:
@@ -41,7 +46,7 @@ def keep_largest_of(parts: Sequence[Tensor], count: int) -> list[Tensor]:
     """Masks of bytes with `count` ones in all: the largest of all parts, the first on ties.
 
     What lies above a bracket around the cut is kept, and only what lies in it is searched; where
-    the bracket was a wrong guess, all of it is.
+    the bracket was a wrong guess twice, all of it is.
     """
     total = sum(part.numel() for part in parts)
     if count >= total or count <= 0:
@@ -49,7 +54,9 @@ def keep_largest_of(parts: Sequence[Tensor], count: int) -> list[Tensor]:
     flat = [part.detach().reshape(-1) for part in parts]
     found = None
     if total >= MANY and all(map(_for_numpy, flat)):
-        found = _keep_between(flat, count)
+        brackets = (_bracket(flat, count, margin) for margin in MARGINS)
+        tried = (_keep_between(flat, count, *bracket) for bracket in brackets)
+        found = next((masks for masks in tried if masks), None)
     if found is None:
         kept = _keep(torch.cat(flat), count).view(torch.uint8)
         found = list(torch.split(kept, list(map(len, flat))))
@@ -72,58 +79,38 @@ def _keep(flat: Tensor, count: int) -> Tensor:
     return mask | (tied & (tied.cumsum(0) <= count - mask.sum()))
 
 
-def _keep_between(flat: list[Tensor], count: int) -> list[Tensor] | None:
+def _keep_between(flat: list[Tensor], count: int, low: float, high: float) -> list[Tensor] | None:
     """By a bracket; None if the cut is not in it."""
-    low, high = _bracket(flat, count)
-    places = [np.flatnonzero(one ^ two) for one, two in zip(low.masks, high.masks, strict=True)]
-    missing = count - high.seen
-    if not 0 < missing <= sum(map(len, places)):
+    parts = [between.split(part, low, high) or _split(part, low, high) for part in flat]
+    masks, seen, inside, places = zip(*parts, strict=True)
+    missing, values = count - sum(seen), np.concatenate(inside)
+    if not 0 < missing <= len(values):
         return None
-    between = torch.cat([part[at] for part, at in zip(flat, places, strict=True)])
-    kept = torch.split(_keep(between, missing), list(map(len, places)))
-    for mask, at, these in zip(high.masks, places, kept, strict=True):
-        mask[at] = these.numpy()
-    return [torch.from_numpy(mask.view(np.uint8)) for mask in high.masks]
+    cut = np.partition(values, len(values) - missing)[len(values) - missing]
+    kept = values > cut
+    kept[np.flatnonzero(values == cut)[: missing - np.count_nonzero(kept)]] = True
+    ends = np.cumsum([len(part) for part in inside])[:-1]
+    for mask, at, these in zip(masks, places, np.split(kept, ends), strict=True):
+        mask[at] = these
+    return [torch.from_numpy(mask.view(np.uint8)) for mask in masks]
 
 
-class _Cut:
-    """Which numbers are above `cut`, and how many."""
-
-    def __init__(self, flat: list[Tensor], cut: float) -> None:
-        self.cut, self.seen, self.masks = cut, 0, []
-        for part in flat:  # each is counted while it is in the caches
-            mask, seen = above(part, cut)
-            self.masks.append(mask.numpy().view(np.bool_))
-            self.seen += seen or 0
+def _split(flat: Tensor, low: float, high: float) -> Split:
+    """Which are above `high`, how many, those in (low, high], and where these are."""
+    values = flat.numpy()
+    mask, inside = values > high, values > low
+    places = np.flatnonzero(np.logical_xor(inside, mask, out=inside))
+    return mask, int(np.count_nonzero(mask)), values[places], places
 
 
-def _bracket(flat: list[Tensor], count: int) -> tuple[_Cut, _Cut]:
-    """Two cuts: very likely the `count`-th largest is above the first and not above the other.
-
-    A sorted sample says where to look. Then values above a guess are counted, which is cheap, and
-    the next one is interpolated: a little beyond the place, as seen from the end that is farther
-    from it, so that this end comes close.
-    """
+def _bracket(flat: list[Tensor], count: int, margin: float) -> tuple[float, float]:
+    """(low, high]: very likely the `count`-th largest is in it. A sorted sample says where."""
     total = sum(map(len, flat))
     step = max(SPARSE, total // SAMPLE)
     sample = np.sort(np.concatenate([part[::step].numpy() for part in flat]))
-    share, scale = 1 - count / total, total / len(sample)
-    margin = 4 * math.sqrt(share * (1 - share) * len(sample)) + 1  # four standard deviations
-    first, last = int(share * len(sample) - margin), int(share * len(sample) + margin)
-    low = float(sample[first]) if first >= 0 else -math.inf
-    high = float(sample[last]) if last < len(sample) else math.inf
-    most, least = total - scale * first, total - scale * last  # so many are above them
-    found, beyond = dict[bool, _Cut](), 2.0
-    for _ in range(GUESSES):
-        if most - least <= total / FEW or not 0 < high - low < math.inf:
-            break
-        raise_low = most - count > count - least
-        off = beyond * math.sqrt(most - least) * (1 if raise_low else -1)
-        aim = min(max(least + 1, count + off), most - 1)
-        cut = _Cut(flat, low + (high - low) * (most - aim) / (most - least))
-        raised = cut.seen >= count
-        found[raised] = cut
-        low, most = (cut.cut, cut.seen) if raised else (low, most)
-        high, least = (high, least) if raised else (cut.cut, cut.seen)
-        beyond = 2.0 if raise_low == raised else 4 * beyond
-    return found.get(True) or _Cut(flat, low), found.get(False) or _Cut(flat, high)
+    share = 1 - count / total
+    off = margin * math.sqrt(share * (1 - share) * len(sample)) + 1
+    first, last = int(share * len(sample) - off), int(share * len(sample) + off)
+    # What ties with the lower end is inside: scores that never moved are all the same.
+    low = float(np.nextafter(sample[first], -np.inf)) if first >= 0 else -math.inf
+    return low, float(sample[last]) if last < len(sample) else math.inf
