@@ -5,8 +5,9 @@ cannot serve (prune/kernels/masking.py says when), and nothing is done then. All
 are (out, in). An offset is subtracted from all scores; it makes no difference to a softmax.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -14,10 +15,50 @@ from torch import Tensor
 from prune.kernels.llvm import concrete_ir, fours_ir, scores_ir
 from prune.kernels.llvm.code import Code, team_size
 from prune.kernels.llvm.concrete_ir import Concrete
-from prune.kernels.llvm.fours_ir import Patterns
+from prune.kernels.llvm.fours_ir import CHUNK, Fours, Patterns
 from prune.kernels.llvm.machine import host, usable
 from prune.kernels.llvm.vectors import LANES, bits
 from prune.kernels.masking import ALIGNED, SMALL, ready
+
+# Of what a pass may be given, what most are not.
+UNUSED = (
+    "weights", "gradient", "highest", "beside", "sums", "sums_stride", "height", "width",
+)  # fmt: skip
+
+
+class Beside:
+    """Another mask of the same matrix, a number for each group of `size`; `pull` fills `sums`."""
+
+    def __init__(self, mask: Tensor, size: tuple[int, int]) -> None:
+        """mask: (R, C)."""
+        self.shape, self.size = mask.shape, size
+        self.wide = size[1] % CHUNK == 0
+        numbers = mask.float()
+        self.numbers = numbers if self.wide else numbers.repeat_interleave(size[1], 1)
+        self.numbers = self.numbers.contiguous()
+        # A group of one row is one thread's; to others each thread adds a part.
+        self.parts = 1 if size[0] == 1 else team_size()
+        self.sums = torch.empty(0)
+
+    def fits(self, matrix: Tensor) -> bool:
+        sides = zip(self.shape, self.size, strict=True)
+        return self.numbers.is_cpu and tuple(n * size for n, size in sides) == matrix.shape
+
+    def arguments(self) -> dict[str, int]:
+        """What the passes are told of it; their sums start at zero."""
+        self.sums = torch.zeros(self.parts, *self.numbers.shape)
+        return {
+            "beside": self.numbers.data_ptr(),
+            "sums": self.sums.data_ptr(),
+            "sums_stride": self.numbers.numel() if self.parts > 1 else 0,
+            "height": self.size[0],
+            "width": self.size[1],
+        }
+
+    def add_up(self) -> None:
+        """The sums of threads and columns become those of groups, (R, C)."""
+        total = self.sums[0] if self.parts == 1 else self.sums.sum(0)
+        self.sums = total if total.shape == self.shape else total.view(*self.shape, -1).sum(2)
 
 
 def concrete_scale(
@@ -68,18 +109,27 @@ def softmax(how: Patterns, scores: Tensor, temperature: float, out: Tensor) -> T
     """M, in `out`. scores: (patterns, out, in / 4)."""
     if not (_like(out) and fits(scores, out.shape)):
         return None
-    _run(fours_ir.mask, how, out, {"scores": scores, "out": out}, factor=temperature)
+    places = {"scores": scores, "out": out}
+    _run(fours_ir.mask, Fours(how), out, places, temperature)
     return out
 
 
 def softmax_scale(
-    how: Patterns, scores: Tensor, temperature: float, weights: Tensor, out: Tensor
+    how: Patterns,
+    scores: Tensor,
+    temperature: float,
+    weights: Tensor,
+    out: Tensor,
+    beside: Beside | None = None,
 ) -> Tensor | None:
-    """out = M * W, which is returned."""
+    """out = M * W, times the mask beside it; which is returned."""
     if not (_like(weights, out) and fits(scores, weights.shape) and _aligned(out)):
         return None
+    if beside and not beside.fits(weights):
+        return None
     places = {"scores": scores, "weights": weights, "out": out}
-    _run(fours_ir.scale, how, weights, places, factor=temperature)
+    kind, more = _with(how, beside)
+    _run(fours_ir.scale, kind, out, places, temperature, more=more)
     return out
 
 
@@ -91,7 +141,7 @@ def softmax_back(
         return None
     out = torch.empty_like(scores)
     places = {"scores": scores, "gradient": gradient, "out": out}
-    _run(fours_ir.back, how, gradient, places, factor=temperature)
+    _run(fours_ir.back, Fours(how), gradient, places, temperature)
     return out
 
 
@@ -101,14 +151,26 @@ def softmax_pull(
     temperature: float,
     gradient: Tensor,
     weights: Tensor,
+    beside: Beside | None = None,
 ) -> Tensor | None:
-    """dL/dS, of the shape of `scores`; gradient *= M."""
+    """dL/dS, of the shape of `scores`; gradient *= M, and the mask beside it gets its `sums`."""
     if not (_like(weights, gradient) and fits(scores, weights.shape)):
         return None
+    if beside and not beside.fits(weights):
+        return None
     out = torch.empty_like(scores)
-    places = {"scores": scores, "gradient": gradient, "weights": weights, "out": out}
-    _run(fours_ir.pull, how, weights, places, factor=temperature)
+    places = {"scores": scores, "gradient": gradient, "out": out, "weights": weights}
+    kind, more = _with(how, beside)
+    _run(fours_ir.pull, kind, weights, places, temperature, more=more)
+    if beside:
+        beside.add_up()
     return out
+
+
+def _with(how: Patterns, beside: Beside | None) -> tuple[Fours, dict[str, int]]:
+    if beside is None:
+        return Fours(how), {}
+    return Fours(how, True, beside.wide), beside.arguments()
 
 
 def _like(matrix: Tensor, *others: Tensor) -> bool:
@@ -122,19 +184,20 @@ def _aligned(x: Tensor) -> bool:
 
 
 def _run(
-    source: Callable[[Concrete], str] | Callable[[Patterns], str],
-    how: Concrete | Patterns,
+    source: Callable[[Concrete], str] | Callable[[Fours], str],
+    how: Concrete | Fours,
     matrix: Tensor,
     places: dict[str, Tensor],
     factor: float = 0.0,
     offset: float = 0.0,
     words: tuple[int, ...] = (0, 0),
+    more: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
-    addresses = dict.fromkeys(("weights", "gradient", "highest"), 0)
-    addresses |= {name: tensor.data_ptr() for name, tensor in places.items()}
+    values = dict.fromkeys(UNUSED, 0) | dict(more)
+    values |= {name: tensor.data_ptr() for name, tensor in places.items()}
     _code(source, how)(
         team_size(),
-        **addresses,
+        **values,
         offset=bits(offset),
         word=words[0],
         other=words[1],
@@ -146,5 +209,5 @@ def _run(
 
 
 @cache
-def _code(source: Callable[..., str], how: Concrete | Patterns) -> Code:
+def _code(source: Callable[..., str], how: Concrete | Fours) -> Code:
     return Code(scores_ir.module(source(how)), scores_ir.ARGUMENTS, host())

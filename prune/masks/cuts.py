@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from prune.kernels import masking
+from prune.kernels import masking, soft_masks
 from prune.masks.groups import Tie
 from prune.masks.policy import Site
 
@@ -40,6 +40,11 @@ class Cut:
         grid, groups = self.site.grid, self.groups(mask)
         if not masking.scale(weights, groups, (grid.rows, grid.columns), out):
             torch.mul(grid.cells(weights), grid.spread(groups), out=grid.cells(out))
+
+    def beside(self) -> soft_masks.Beside:
+        """This mask for a pass that makes the other one of the matrix."""
+        grid = self.site.grid
+        return soft_masks.Beside(self.groups(self.tie.mask), (grid.rows, grid.columns))
 
     def spread(self, mask: Tensor, out: Tensor) -> None:
         """out = M, (out, in)."""

@@ -143,26 +143,34 @@ class Tie:
             self.algorithm.training_mask(part, self.threshold, drawn, out=mask[rows])
         return mask
 
-    def scale(self, weights: Tensor, out: Tensor) -> Tensor | None:
+    def scale(
+        self, weights: Tensor, out: Tensor, beside: soft_masks.Beside | None = None
+    ) -> Tensor | None:
         """W' by a mask that is not made yet, if that can be done in one pass; see Algorithm."""
-        if (at := self._moment()) is None:
+        if (at := self._moment(beside)) is None:
             return None
         return self.algorithm.scale(at, weights, out)
 
-    def pull(self, gradient: Tensor, weights: Tensor, out: Tensor) -> Tensor | None:
+    def pull(
+        self,
+        gradient: Tensor,
+        weights: Tensor,
+        out: Tensor,
+        beside: soft_masks.Beside | None = None,
+    ) -> Tensor | None:
         """The gradient of the scores in the same way."""
-        if (at := self._moment()) is None:
+        if (at := self._moment(beside)) is None:
             return None
         return self.algorithm.pull(at, gradient, weights, self._rate(), out)
 
-    def _moment(self) -> Moment | None:
+    def _moment(self, beside: soft_masks.Beside | None) -> Moment | None:
         """Of a mask that is not made, of one matrix alone."""
         if self._mask is not None or self.scores is None:
             return None
         if len(self.cuts) > 1 or self.cuts[0].site.flipped:
             return None
         words = Noise(*self.key).words
-        return Moment(self.scores.detach(), self.offset, self.threshold, words)
+        return Moment(self.scores.detach(), self.offset, self.threshold, words, beside)
 
     def push_gradient(self) -> None:
         """dL/dS from what the cuts pulled, plus the penalty's own."""

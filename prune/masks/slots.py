@@ -49,25 +49,43 @@ class Slot:
         """W' = M * W in the model; a bias lives where its row has a live weight."""
         self._follow_device()
         target = matrix(self.module, self.masked)
-        if len(self.cuts) > 1:
-            for cut in self.cuts:
-                cut.tie.make()
-            self.alive = (self._product(target).amax(1) > 0).to(target.dtype)
-            target.mul_(self.full_matrix())
-        else:
-            self.alive = self._put_one(target, self.cuts[0])
+        put = self._put_two if len(self.cuts) > 1 else self._put_one
+        self.alive = put(target).to(target.dtype)
         self.weight.data = self.masked
         if self.bias is not None and self.full_bias is not None:
             torch.mul(self.full_bias, self.alive, out=self.bias.data)
 
-    def _put_one(self, target: Tensor, cut: Cut) -> Tensor:
+    def _put_one(self, target: Tensor) -> Tensor:
         """W' of one mask; which rows live."""
+        (cut,) = self.cuts
         highest = cut.tie.scale(self.full_matrix(), target)
         if highest is not None:
-            return (highest > 0).to(highest.dtype)
+            return highest > 0
         mask = cut.tie.make()
         cut.scale(self.full_matrix(), mask, out=target)
         return cut.site.grid.live_rows(cut.groups(mask))
+
+    def _put_two(self, target: Tensor) -> Tensor:
+        """W' of more; which rows live."""
+        if pair := self._pair():
+            soft, other = pair
+            highest = soft.tie.scale(self.full_matrix(), target, other.beside())
+            if highest is not None:
+                return other.site.grid.live_rows(other.groups(other.tie.mask)) * (highest > 0)
+        for cut in self.cuts:
+            cut.tie.make()
+        alive = self._product(target).amax(1) > 0
+        target.mul_(self.full_matrix())
+        return alive
+
+    def _pair(self) -> tuple[Cut, Cut] | None:
+        """A mask that can be made on the way, with another one beside it, and that one."""
+        pairs = [cut for cut in self.cuts if cut.tie.algorithm.pairs]
+        others = [cut for cut in self.cuts if not cut.tie.algorithm.pairs]
+        if len(pairs) != 1 or len(others) != 1:
+            return None
+        others[0].tie.make()
+        return pairs[0], others[0]
 
     def put_full(self) -> None:
         self.weight.data = self.full
@@ -95,9 +113,9 @@ class Slot:
             self.bias.grad.mul_(self.alive)
 
     def _pulled_at_once(self, gradient: Tensor) -> bool:
-        """Of one mask, in one pass over memory, if this processor and grid have it."""
+        """In one pass over memory, if this processor and grid have it."""
         if len(self.cuts) > 1:
-            return False
+            return self._two_pulled_at_once(gradient)
         (cut,) = self.cuts
         tie, weights, out = cut.tie, self.full_matrix(), matrix(self.module, self.masked)
         cut.pulled = tie.pull(gradient, weights, out)
@@ -108,6 +126,17 @@ class Slot:
             cut.pulled = masking.pull(gradient, weights, mask, size, out, push)
             tie.pushed = cut.pulled is not None and push is not None
         return cut.pulled is not None
+
+    def _two_pulled_at_once(self, gradient: Tensor) -> bool:
+        if not (pair := self._pair()):
+            return False
+        (soft, other), out = pair, matrix(self.module, self.masked)
+        beside = other.beside()
+        soft.pulled = soft.tie.pull(gradient, self.full_matrix(), out, beside)
+        soft.tie.pushed = soft.pulled is not None
+        if soft.tie.pushed and other.tie.scores is not None:
+            other.pulled = beside.sums
+        return soft.tie.pushed
 
     def _pull(self, gradient: Tensor) -> None:
         # W' is of no more use until the next one is made: its memory takes the product.

@@ -12,7 +12,8 @@ from prune.kernels.llvm.work import arguments, entry, openmp, team
 
 ARGUMENTS = kinds(
     "ptr scores, i64 offset, i64 word, i64 other, ptr weights, ptr gradient, ptr out, ptr highest, "
-    "i64 stride, i64 factor, i64 rows, i64 columns"
+    "i64 stride, i64 factor, i64 rows, i64 columns, "
+    "ptr beside, ptr sums, i64 sums_stride, i64 height, i64 width"
 )
 Values = dict[str, str]
 

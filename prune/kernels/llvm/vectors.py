@@ -11,6 +11,7 @@ LANES = 16
 FLOATS, INTS, BITS = f"<{LANES} x float>", f"<{LANES} x i32>", f"<{LANES} x i1>"
 DECLARATIONS = f"""
 declare float @llvm.vector.reduce.fadd.v{LANES}f32(float, {FLOATS})
+declare float @llvm.vector.reduce.fadd.v{4 * LANES}f32(float, <{4 * LANES} x float>)
 declare {FLOATS} @llvm.fmuladd.v{LANES}f32({FLOATS}, {FLOATS}, {FLOATS})
 declare {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS})
 """

@@ -32,6 +32,7 @@ class Ampere(Algorithm):
 
     soft: ClassVar[bool] = True
     penalised: ClassVar[bool] = False
+    pairs: ClassVar[bool] = True
     geometry: ClassVar[Geometry | None] = Fours()
 
     @property
@@ -63,14 +64,14 @@ class Ampere(Algorithm):
         return out
 
     def scale(self, at: Moment, weights: Tensor, out: Tensor) -> Tensor | None:
-        given = at.scores, at.threshold, weights, out
+        given = at.scores, at.threshold, weights, out, at.beside
         scaled = soft_masks.softmax_scale(PATTERNS, *given)
         return None if scaled is None else out.new_ones(len(out))
 
     def pull(
         self, at: Moment, gradient: Tensor, weights: Tensor, rate: float, out: Tensor
     ) -> Tensor | None:
-        given = at.scores, at.threshold, gradient, weights
+        given = at.scores, at.threshold, gradient, weights, at.beside
         return soft_masks.softmax_pull(PATTERNS, *given)
 
     def score_gradient(

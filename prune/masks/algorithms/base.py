@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from prune.kernels.soft_masks import Beside
 from prune.masks.geometry import Geometry
 
 
@@ -19,6 +20,7 @@ class Moment:
     offset: float  # subtracted from the scores
     threshold: float
     words: tuple[int, ...]  # what the noise of the step depends on: those of `Noise`
+    beside: Beside | None = None  # another mask of the same matrix, if the algorithm pairs
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Algorithm(ABC):
     initial: ClassVar[float] = 0.0  # where scores start
     cuts: ClassVar[bool] = False  # a group dies below a score, so lowering all scores kills more
     geometry: ClassVar[Geometry | None] = None  # its own, whatever the policy says
+    pairs: ClassVar[bool] = False  # `scale` and `pull` can take another mask of the matrix, too
     shift: ClassVar[float] = 0.0  # the penalty's r(S) is the mean of sigmoid(S - shift)
 
     @property
