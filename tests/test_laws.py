@@ -17,6 +17,7 @@ from prune import choices
 from prune.masks import algorithms
 from prune.masks.groups import Tie
 from prune.masks.layout import matrix
+from prune.masks.noise import Noise
 from prune.masks.pruner import Pruner
 from tests.cases import ALGORITHMS, CASES, STEPS, Case
 
@@ -166,7 +167,8 @@ def autograd(run: Run, seed: int) -> dict[str, Tensor]:
 def differentiable(tie: Tie, scores: Tensor) -> Tensor:
     """M(S), straight-through where it is 0 or 1."""
     if tie.algorithm.soft:
-        return tie.algorithm.training_mask(scores, tie.threshold, tie.noise)
+        noise = Noise(*tie.key).like(scores.detach()) if tie.algorithm.noisy else None
+        return tie.algorithm.training_mask(scores, tie.threshold, noise)
     return tie.mask + scores - scores.detach()
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 OFF = -1000.0  # a dial that nobody turned
 PIECE = 1 << 18  # groups of a mask that are worked on at once, on a CPU
-FINE = 8  # weights: of smaller groups a byte each would count beside the weights' own memory
+FINE = 8  # weights: of smaller groups a byte each would count beside the weights' own memory,
+FINE_SOFT = 4 * FINE  # and a number each of these
 Kept = Tensor | Bits | None  # None: a soft mask that was not made yet
 
 
@@ -45,6 +46,7 @@ class Tie:
         self.gone: tuple[int, int] = (0, 0)
         ones = weight.new_ones(site.groups)
         self._mask: Kept
+        self.again: bool
         self.mask = ones
         self.scores: nn.Parameter | None = None
         if self.algorithm.learned:
@@ -61,7 +63,7 @@ class Tie:
     @mask.setter
     def mask(self, mask: Tensor) -> None:
         # Bytes are a quarter of the memory, and a product with them hardly takes longer.
-        self._mask = mask if self.algorithm.soft else mask.to(torch.uint8)
+        self.kept = mask if self.algorithm.soft else mask.to(torch.uint8)
         self.shape: torch.Size = mask.shape
 
     @property
@@ -72,17 +74,24 @@ class Tie:
     @kept.setter
     def kept(self, mask: Kept) -> None:
         self._mask = mask
+        self.again = False  # whether the mask can be made again from what is there
 
     def make(self) -> Tensor:
         """The mask, which from now on is kept."""
         if self._mask is None:
-            self._mask = self._made()
+            self._mask, self.again = self._made(), True
         return self.mask
 
     def pack(self) -> None:
-        """Until the next step it is only read once: on a CPU, a mask of small groups is bits."""
-        mask, fine = self._mask, any(cut.site.grid.size < FINE for cut in self.cuts)
-        if fine and isinstance(mask, Tensor) and not self.algorithm.soft and mask.is_cpu:
+        """Until the next step it is only read once: of small groups, it takes less memory.
+
+        A soft mask is made again where it is needed (of single weights, that takes too long);
+        another one is bits, on a CPU.
+        """
+        mask, size = self._mask, min((cut.site.grid.size for cut in self.cuts), default=FINE_SOFT)
+        if self.again and 1 < size < FINE_SOFT:
+            self._mask = None
+        elif size < FINE and isinstance(mask, Tensor) and not self.algorithm.soft and mask.is_cpu:
             self._mask = Bits(mask)
 
     def importance(self) -> Tensor:
@@ -96,13 +105,6 @@ class Tie:
         total = sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
         size = sum(cut.site.grid.size for cut in self.cuts)
         return total if size == 1 else total / size
-
-    @property
-    def noise(self) -> Tensor | None:
-        """That of the current step, if the algorithm is noisy; drawn again each time."""
-        if self.scores is None or not self.algorithm.noisy:
-            return None
-        return Noise(*self.key).like(self.scores.detach())
 
     def set(self, ramp: Ramp, step: int, dial: float) -> None:
         """The threshold of a step; or, where a dial drives the run, what the dial says.

@@ -105,6 +105,8 @@ class Slot:
         gradient = matrix(self.module, self.weight.grad)
         learned = any(cut.tie.scores is not None for cut in self.cuts)
         if not (learned and self._pulled_at_once(gradient)):
+            for cut in self.cuts:
+                cut.tie.make()
             if learned:
                 self._pull(gradient)
             for cut in self.cuts:
@@ -121,7 +123,7 @@ class Slot:
         cut.pulled = tie.pull(gradient, weights, out)
         tie.pushed = cut.pulled is not None
         if cut.pulled is None:
-            mask, size = cut.groups(tie.mask), (cut.site.grid.rows, cut.site.grid.columns)
+            mask, size = cut.groups(tie.make()), (cut.site.grid.rows, cut.site.grid.columns)
             push = tie.push() if size == (1, 1) and weights.is_contiguous() else None
             cut.pulled = masking.pull(gradient, weights, mask, size, out, push)
             tie.pushed = cut.pulled is not None and push is not None

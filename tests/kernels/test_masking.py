@@ -1,6 +1,7 @@
 """Masks applied in one pass are masks applied by torch, and nothing else is written."""
 
 import itertools
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ def test_narrower_processors(like: Machine) -> None:
         torch.testing.assert_close(sums, right.float(), rtol=1e-5, atol=1e-5)
     hard_concrete(7)
     patterns_of_four(7)
+    patterns_beside_groups(soft=True)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.7])
@@ -191,6 +193,44 @@ def patterns_of_four(rows: int) -> None:
         torch.testing.assert_close(found, right.float(), rtol=1e-4, atol=1e-6 * temperature)
         close(given.gradient, scaled)
         assert untouched(around, *given.wholes)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_two_masks_at_once(threads: int, soft: bool) -> None:
+    patterns_beside_groups(soft)
+
+
+def patterns_beside_groups(soft: bool) -> None:
+    """2 of 4 times a mask of groups of every size that there may be."""
+    torch.manual_seed(0)
+    how, temperature = Ampere(), 3.0
+    for (height, width), rows in itertools.product([*SIZES, (1, 128), (96, 1)], (1, 3)):
+        given = Given((height, width), (rows, 192 // math.gcd(192, width)), soft)
+        scores, around = guarded((6, len(given.weights), given.weights.shape[1] // 4))
+        exact, product = scores.double(), given.gradient.double() * given.weights
+        other = given.spread.double()
+        mask = how.training_mask(exact, temperature, None)
+        beside = soft_masks.Beside(given.mask, given.size)
+        at = Moment(scores, 0.0, temperature, (0, 0), beside)
+        assert how.scale(at, given.weights, given.out) is not None
+        close(given.out, mask * other * given.weights)
+        right = how.score_gradient(exact, mask, product * other, temperature)
+        scaled = given.gradient * mask * other
+        found = how.pull(at, given.gradient, given.weights, 0.0, given.out)
+        torch.testing.assert_close(found, right.float(), rtol=1e-4, atol=1e-5)
+        close(given.gradient, scaled)
+        sums = given.sums(product * mask).float()
+        torch.testing.assert_close(beside.sums, sums, rtol=1e-5, atol=2e-5)
+        assert untouched(around, *given.wholes)
+
+
+def test_a_mask_of_another_matrix_is_refused() -> None:
+    given = Given((32, 32), (2, 4), soft=False)
+    scores = torch.randn(6, 64, 32)
+    for size in ((16, 32), (32, 64)):
+        at = Moment(scores, 0.0, 1.0, (0, 0), soft_masks.Beside(given.mask, size))
+        assert Ampere().scale(at, given.weights, given.out) is None
+        assert Ampere().pull(at, given.gradient, given.weights, 0.0, given.out) is None
 
 
 def close(found: Tensor, exact: Tensor) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from prune.masks import groups
 from prune.masks.algorithms import L0, Ampere, Magnitude, SigmoidThreshold, Threshold, TopK
 from prune.masks.geometry import Block, Geometry, Heads, Rows
+from prune.masks.noise import Noise
 from prune.masks.policy import Policy, Rule, Site
 from prune.masks.pruner import Pruner
 from prune.masks.schedule import Schedule
@@ -64,7 +65,7 @@ class Reference(nn.Module):
         super().__init__()
         self.net = copy.deepcopy(model)
         self.sites, self.ramp, self.step = pruner.sites, pruner.ramp, 0
-        self.noise = lambda name: next(tie.noise for tie in pruner.ties if tie.name == name)
+        self.ties = {tie.name: tie for tie in pruner.ties}
         self.scores = nn.ParameterDict()
         for name in dict.fromkeys(site.module for site in pruner.sites):
             linear = self.net.get_submodule(name)
@@ -94,7 +95,8 @@ class Reference(nn.Module):
             return self.rank(self.magnitude(site), tau)
         scores = self.scores[key_of(site.scores)]
         if isinstance(site.algorithm, L0):
-            s = torch.sigmoid((self.noise(site.scores) + scores) / (2 / 3))
+            noise = Noise(*self.ties[site.scores].key).like(scores.detach())
+            s = torch.sigmoid((noise + scores) / (2 / 3))
             return torch.clip(s * 1.2 - 0.1, 0, 1)
         if isinstance(site.algorithm, Ampere):
             patterns = [
