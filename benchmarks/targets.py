@@ -90,7 +90,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     folder = Path(tempfile.mkdtemp())
-    base = ["train.epochs=1", "train.lr=1e-3", "measure.rounds=61"]
+    base = ["train.epochs=1", "train.lr=1e-3", "measure.rounds=121"]
     base += ["model.name_or_path='experiment:dense_toy seed=0'"]
     base += ["teacher.name_or_path='experiment:dense_toy seed=0'"]
     _, first = run([*base, "target.density=0.5", "seed=0"], folder)

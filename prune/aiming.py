@@ -178,8 +178,8 @@ class Time:
         self.plane = torch.linalg.lstsq(rows, ones).solution[:, 0].tolist()
 
     def __call__(self, pruner: Pruner) -> float:
-        # A single measurement is off by a few percent; the mean of all is by less.
-        factor = statistics.geometric_mean(self.ratios) if self.ratios else 1.0
+        # One measurement is off by a few percent, now and then by more; their median is by less.
+        factor = statistics.median(self.ratios) if self.ratios else 1.0
         slower = self.trial.usual_ms / self.dense_ms if self.absolute else 1.0
         return slower * factor * self._predicted(self.anatomy.left(pruner))
 

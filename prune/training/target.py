@@ -20,7 +20,7 @@ from prune.masks.schedule import Ramp
 
 FAR = 64.0  # scores do not come near: everything is alive at -FAR and dead at FAR
 EXACT = 1e-4  # of the dial
-CORRECTIONS = 4  # of a cost that is a time, at equal distances after the ramp
+CORRECTIONS = 8  # of a cost that is a time, at equal distances after the ramp
 
 Cost = Callable[[Pruner], float]  # share of the dense cost, in [0, 1], by the masks as they stand
 
