@@ -136,9 +136,7 @@ class _Trial:
 
     @property
     def usual_ms(self) -> float:
-        """What the dense network takes; of a machine that others share, one measurement says
-        little.
-        """
+        """What the dense network takes: on a machine that others share, one time says little."""
         return statistics.median(self.dense_ms)
 
     def share(self, heads: list[int], widths: list[int]) -> float:

@@ -31,21 +31,21 @@ class Beside:
 
     def __init__(self, mask: Tensor, size: tuple[int, int]) -> None:
         """mask: (R, C)."""
-        self.shape, self.size = mask.shape, size
+        self.mask, self.size = mask, size
         self.wide = size[1] % CHUNK == 0
-        numbers = mask.float()
-        self.numbers = numbers if self.wide else numbers.repeat_interleave(size[1], 1)
-        self.numbers = self.numbers.contiguous()
         # A group of one row is one thread's; to others each thread adds a part.
         self.parts = 1 if size[0] == 1 else team_size()
-        self.sums = torch.empty(0)
+        self.numbers = self.sums = torch.empty(0)
 
     def fits(self, matrix: Tensor) -> bool:
-        sides = zip(self.shape, self.size, strict=True)
-        return self.numbers.is_cpu and tuple(n * size for n, size in sides) == matrix.shape
+        sides = zip(self.mask.shape, self.size, strict=True)
+        return self.mask.is_cpu and tuple(n * size for n, size in sides) == matrix.shape
 
     def arguments(self) -> dict[str, int]:
-        """What the passes are told of it; their sums start at zero."""
+        """What the passes are told of it; the sums start at zero."""
+        numbers = self.mask.float()
+        wide = numbers if self.wide else numbers.repeat_interleave(self.size[1], 1)
+        self.numbers = wide.contiguous()  # held, as the passes get its address
         self.sums = torch.zeros(self.parts, *self.numbers.shape)
         return {
             "beside": self.numbers.data_ptr(),
@@ -58,7 +58,8 @@ class Beside:
     def add_up(self) -> None:
         """The sums of threads and columns become those of groups, (R, C)."""
         total = self.sums[0] if self.parts == 1 else self.sums.sum(0)
-        self.sums = total if total.shape == self.shape else total.view(*self.shape, -1).sum(2)
+        same = total.shape == self.mask.shape
+        self.sums = total if same else total.view(*self.mask.shape, -1).sum(2)
 
 
 def concrete_scale(

@@ -44,7 +44,7 @@ class Cut:
     def beside(self) -> soft_masks.Beside:
         """This mask for a pass that makes the other one of the matrix."""
         grid = self.site.grid
-        return soft_masks.Beside(self.groups(self.tie.mask), (grid.rows, grid.columns))
+        return soft_masks.Beside(self.groups(self.tie.make()), (grid.rows, grid.columns))
 
     def spread(self, mask: Tensor, out: Tensor) -> None:
         """out = M, (out, in)."""

@@ -69,9 +69,10 @@ class Slot:
         """W' of more; which rows live."""
         if pair := self._pair():
             soft, other = pair
-            highest = soft.tie.scale(self.full_matrix(), target, other.beside())
+            beside = other.beside()
+            highest = soft.tie.scale(self.full_matrix(), target, beside)
             if highest is not None:
-                return other.site.grid.live_rows(other.groups(other.tie.mask)) * (highest > 0)
+                return other.site.grid.live_rows(beside.mask) * (highest > 0)
         for cut in self.cuts:
             cut.tie.make()
         alive = self._product(target).amax(1) > 0
@@ -84,7 +85,6 @@ class Slot:
         others = [cut for cut in self.cuts if not cut.tie.algorithm.pairs]
         if len(pairs) != 1 or len(others) != 1:
             return None
-        others[0].tie.make()
         return pairs[0], others[0]
 
     def put_full(self) -> None:
