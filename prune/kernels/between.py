@@ -4,6 +4,7 @@ numpy makes several of it. Where machine code cannot serve, there is None.
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from prune.kernels.llvm.vectors import LANES, bits
 from prune.kernels.masking import SMALL, ready
 
 ROOM = 8  # one number in so many may lie inside
-Split = tuple[NDArray[np.bool_], int, NDArray[np.float32], NDArray[np.int32]]
+# A mask of those above, how many they are, those inside, and where these are.
+Split = tuple[NDArray[np.bool_], int, NDArray[Any], NDArray[Any]]
 
 
 def split(values: Tensor, low: float, high: float) -> Split | None:
@@ -53,7 +55,7 @@ def split(values: Tensor, low: float, high: float) -> Split | None:
     return mask.numpy().view(np.bool_), sum(above), *collected
 
 
-def _joined(parts: Tensor, lengths: list[int]) -> NDArray[np.generic]:
+def _joined(parts: Tensor, lengths: list[int]) -> NDArray[Any]:
     pieces = [part[:length] for part, length in zip(parts.numpy(), lengths, strict=True)]
     return np.concatenate(pieces)
 

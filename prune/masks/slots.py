@@ -105,12 +105,10 @@ class Slot:
         gradient = matrix(self.module, self.weight.grad)
         learned = any(cut.tie.scores is not None for cut in self.cuts)
         if not (learned and self._pulled_at_once(gradient)):
-            for cut in self.cuts:
-                cut.tie.make()
             if learned:
                 self._pull(gradient)
             for cut in self.cuts:
-                cut.scale(gradient, cut.tie.mask, out=gradient)
+                cut.scale(gradient, cut.tie.make(), out=gradient)
         if self.bias is not None and self.bias.grad is not None:
             self.bias.grad.mul_(self.alive)
 
@@ -153,7 +151,7 @@ class Slot:
         """In place."""
         for cut in self.cuts:
             if cut is not mine:
-                cut.scale(product, cut.tie.mask, out=product)
+                cut.scale(product, cut.tie.make(), out=product)
         return product
 
     def _product(self, out: Tensor, evaluated: bool = False) -> Tensor:

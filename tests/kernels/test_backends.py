@@ -25,6 +25,7 @@ SIZES = [(16, 16), (32, 32), (64, 64), (48, 16)]
 def test_llvm_is_tested() -> None:
     if "llvm" not in CPU:
         pytest.skip("the llvm backend needs llvmlite: pip install 'prune[cpu]'")
+    assert not backends.refusal("llvm", "cpu", torch.float32, (32, 32))
 
 
 @pytest.mark.parametrize("name", CPU)

@@ -5,11 +5,9 @@ On a CPU it is numpy that compares and counts: several times as fast as torch on
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from prune.kernels import between
@@ -18,7 +16,6 @@ MANY = 1 << 14  # values, of which it pays to sort a sample to guess where the c
 SAMPLE, SPARSE = 1 << 14, 8  # so many, but at most one in so many
 MARGINS = 3.0, 12.0  # standard deviations of the guess; where the first was too few, the other
 NUMPY = (torch.float32, torch.float64)
-Split = tuple[NDArray[np.bool_], int, NDArray[Any], NDArray[Any]]
 
 
 def count_kept(density: float, total: int) -> int:
@@ -95,8 +92,8 @@ def _keep_between(flat: list[Tensor], count: int, low: float, high: float) -> li
     return [torch.from_numpy(mask.view(np.uint8)) for mask in masks]
 
 
-def _split(flat: Tensor, low: float, high: float) -> Split:
-    """Which are above `high`, how many, those in (low, high], and where these are."""
+def _split(flat: Tensor, low: float, high: float) -> between.Split:
+    """The same by numpy, of any length and type."""
     values = flat.numpy()
     mask, inside = values > high, values > low
     places = np.flatnonzero(np.logical_xor(inside, mask, out=inside))
