@@ -6,12 +6,14 @@ its transpose would be, so that one head or one neuron means the same group on b
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor
 
 SHORT = 32  # a run of columns below this is too short for a processor's vectors
+PIECE = 1 << 18  # weights of a matrix that are worked on at once, on a CPU
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ class Grid:
         if self.rows == 1:
             return self.cells(matrix).sum((1, 3))
         return self.cells(matrix).sum(1).sum(2)  # the long way first: it reads in order
+
+    def sum_sizes(self, matrix: Tensor) -> Tensor:
+        """(out, in) -> (R, C), the sum of |W| in each group.
+
+        On a CPU in pieces of rows, so that |W| stays in the cache and needs no memory of its own.
+        """
+        if self.size == 1:
+            return matrix.abs()
+        rows, columns = matrix.shape
+        one = self.rows == rows  # group from top to bottom: it may be cut, too
+        unit = 1 if one else self.rows
+        step = max(1, PIECE // (columns * unit)) * unit
+        if not matrix.is_cpu or step >= rows:
+            return self.sum(matrix.abs())
+        if one:
+            parts = [replace(self, rows=len(p)).sum(p.abs()) for p in matrix.split(step)]
+            return torch.cat(parts).sum(0, keepdim=True)
+        return torch.cat([self.sum(piece.abs()) for piece in matrix.split(step)])
 
     def spread(self, groups: Tensor) -> Tensor:
         """(R, C) -> a tensor that broadcasts against `cells(matrix)`."""
