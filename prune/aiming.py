@@ -5,8 +5,10 @@ each against the dense one in turn, and held against a few measurements after th
 """
 
 import copy
+import json
 import statistics
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
@@ -21,10 +23,12 @@ from prune.nonorm import replace_norms
 from prune.records import Latency, Point
 from prune.speed import measure
 from prune.speed.lease import Lease
+from prune.speed.machine import best_device, device_name
 from prune.training.target import Goal
 
 SHARES = ((0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25), (0.5, 0.1))  # of heads and of neurons
 CLOSE = 0.03  # a target is met within this share of it
+FILE = "measured.json"  # of a checkpoint
 
 
 def goal_of(
@@ -122,7 +126,7 @@ def _in_time(config: RunConfig, anatomy: Anatomy, dense: PreTrainedModel, lease:
             f"target.latency_ms={target.latency_ms:g}",
         )
     _must_shrink(words, share, f"the dense network takes {time.dense_ms:.3g} ms")
-    return Goal(time, share, words, time.correct, lambda: trial.usual_ms)
+    return Goal(time, share, words, time)
 
 
 @dataclass
@@ -145,8 +149,7 @@ class _Trial:
         checkpoint.reshape(small, checkpoint.Shape(heads, widths))
         if self.config.swap.nonorm:
             replace_norms(small)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        small.to(device), self.dense.to(device)  # type: ignore[arg-type]
+        small.to(best_device()), self.dense.to(best_device())  # type: ignore[arg-type]
         batch, length = asked_cell(self.config)
         asked = self.config.measure
         with self.lease.exclusive(), measure.threads(asked.threads):
@@ -163,7 +166,7 @@ class Time:
 
     def __init__(self, anatomy: Anatomy, trial: _Trial, absolute: bool = False) -> None:
         self.anatomy, self.trial, self.absolute = anatomy, trial, absolute
-        self.ratios: list[float] = []  # measured / predicted, each time the network was measured
+        self.seen: list[tuple[float, float, float]] = []  # shares of heads, neurons, time
         seen = [(1.0, 1.0, 1.0)]
         for heads, neurons in SHARES:
             left = self._shape(heads, neurons)
@@ -177,20 +180,40 @@ class Time:
 
     def __call__(self, pruner: Pruner) -> float:
         # One measurement is off by a few percent, now and then by more; their median is by less.
-        factor = statistics.median(self.ratios) if self.ratios else 1.0
-        slower = self.trial.usual_ms / self.dense_ms if self.absolute else 1.0
-        return slower * factor * self._predicted(self.anatomy.left(pruner))
+        ratios = [share / self._predicted(heads, neurons) for heads, neurons, share in self.seen]
+        factor = statistics.median(ratios) if ratios else 1.0
+        slower = self.usual_ms / self.dense_ms if self.absolute else 1.0
+        return slower * factor * self._predicted(*self._shares(self.anatomy.left(pruner)))
+
+    @property
+    def usual_ms(self) -> float:
+        return self.trial.usual_ms
 
     def correct(self, pruner: Pruner) -> None:
         """Measure a network of the shape that the masks have now, and take note of it."""
         pruner.remask(evaluation=True)
         left = self.anatomy.left(pruner)
         share = self.trial.share(left.heads, left.widths)
-        self.ratios.append(share / self._predicted(left))
+        self.seen.append((*self._shares(left), share))
         pruner.apply()
 
-    def _predicted(self, left: Left) -> float:
-        heads, neurons = self._shares(left)
+    def write(self, folder: Path) -> None:
+        """What was measured so far, on which device."""
+        kept = {
+            "device": device_name(best_device()),
+            "dense_ms": self.trial.dense_ms,
+            "seen": self.seen,
+        }
+        (folder / FILE).write_text(json.dumps(kept))
+
+    def take_up(self, folder: Path) -> None:
+        """Go on with that, where the device is the same; the plane is one of today."""
+        kept = json.loads((folder / FILE).read_text()) if (folder / FILE).exists() else {}
+        if kept.get("device") == device_name(best_device()):
+            self.trial.dense_ms = kept["dense_ms"] + self.trial.dense_ms
+            self.seen = [tuple(each) for each in kept["seen"]]
+
+    def _predicted(self, heads: float, neurons: float) -> float:
         fixed, by_heads, by_neurons = self.plane
         return float(fixed + by_heads * heads + by_neurons * neurons)
 

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import torch
 from transformers import PreTrainedModel
 
 from prune.artifact import checkpoint
@@ -11,6 +10,7 @@ from prune.config import RunConfig
 from prune.records import Latency, Point
 from prune.speed import measure
 from prune.speed.lease import Lease
+from prune.speed.machine import best_device
 from prune.speed.runtimes import FROM_MODEL
 from prune.speed.workload import Workload
 from prune.tasks.base import Task
@@ -28,7 +28,7 @@ def evidence(
     """Load the model saved in `folder` and measure it against `dense`."""
     artifact = checkpoint.load(folder)
     weights = folder / checkpoint.WEIGHTS_FILE
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     artifact.to(device), dense.to(device)  # type: ignore[arg-type]
     digest = checkpoint.file_hash(weights)
     quality = task.evaluate(artifact, config.train.eval_batch_size, config.train.precision)

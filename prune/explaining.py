@@ -26,6 +26,7 @@ from prune.speed import measure
 from prune.speed.inputs import one_pass, writes
 from prune.speed.latency import Profile
 from prune.speed.lease import Lease
+from prune.speed.machine import best_device
 from prune.speed.memory import check_fits, fitting
 from prune.speed.parts import Part, Spans, clocked, operations, parts_of, seconds
 from prune.speed.protocol import Pass, Ratio, Times, bootstrap, interleaved
@@ -74,7 +75,7 @@ def explain(found: Opened, asked: Asked, profile: Profile | None, lease: Lease) 
 
     Raises PolicyError for an architecture without a table, ConfigError for a batch too large.
     """
-    found.model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]
+    found.model.to(best_device())  # type: ignore[arg-type]
     networks = _networks(found.model)
     batches = sorted({*(2**i for i in range(int(math.log2(max(asked.batch, LARGEST))) + 1)),
                       asked.batch})  # fmt: skip

@@ -32,7 +32,7 @@ LATE = 0.95  # of the steps, from when on nothing is gained any more
 
 @final
 class Narrowing(TrainerCallback):
-    """Narrows the model of a RunTrainer, which it is the `reshaping` and a callback of.
+    """Narrows the model of a RunTrainer, which it is a companion and a callback of.
 
     Units go that were dead for `patience` of all steps; widths stay multiples of `round_to`. `say`
     is told what went. Raises PolicyError for an architecture without a table.

@@ -41,9 +41,11 @@ def trainer_of(
     work.goal = goal or work.goal
     if goal:
         trainer.add_callback(Steering(trainer, goal))
+        trainer.companions += [goal.measured] if goal.measured else []
     if phase == "train" and config.shrink.in_training:
-        trainer.reshaping = Narrowing(trainer, model, config.shrink, work.narrator.say)
-        trainer.add_callback(trainer.reshaping)
+        narrowing = Narrowing(trainer, model, config.shrink, work.narrator.say)
+        trainer.companions.append(narrowing)
+        trainer.add_callback(narrowing)
     if phase == "train" and config.train.targets:
         share = goal.share if goal else config.target.density or 1.0  # top-k: density it is
         trainer.add_callback(Forks(trainer, places(folder.checkpoints, config, ramp, share)))

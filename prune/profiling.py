@@ -18,6 +18,7 @@ from prune.artifact import checkpoint
 from prune.errors import PruneError
 from prune.speed import measure
 from prune.speed.latency import Curve, Profile, Setting, rising
+from prune.speed.machine import best_device
 
 FEW = 2  # layers of the networks that are measured; the difference to twice as many is the layers'
 HEADS = (1 / 12, 1 / 4, 1 / 2, 3 / 4, 1)  # shares of the dense network's
@@ -114,7 +115,7 @@ class Bench:
         )
         model = BertModel(config, add_pooling_layer=False)
         checkpoint.reshape(model, checkpoint.Shape(list(heads), list(neurons)))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = best_device()
         model.to(device, getattr(torch, setting.dtype))  # type: ignore[arg-type]
         model.train(False)
         return model

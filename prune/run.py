@@ -118,7 +118,8 @@ def keep(work: Work, model: PreTrainedModel, stage: str, name: str) -> Point:
     work.narrator.measured(point)
     work.folder.spent_on("measuring")
     whole = work.dense.num_parameters()
-    then_ms = work.goal.dense_ms() if work.goal and work.goal.dense_ms else 0.0
+    measured = work.goal.measured if work.goal else None
+    then_ms = measured.usual_ms if measured else 0.0
     line = verdict(work.config, point, whole, work.density, then_ms)
     if stage == "pruned" and line:
         work.narrator.say(line)

@@ -11,6 +11,7 @@ from prune.artifact import checkpoint
 from prune.config import RunConfig
 from prune.narrator import Narrator
 from prune.sources import Source
+from prune.speed.machine import best_device
 from prune.store import Store
 from prune.tasks.base import Task
 from prune.training.distillation import (
@@ -70,7 +71,7 @@ def answers(
     network: PreTrainedModel, task: Task, batch_size: int, precision: str
 ) -> Iterable[tuple[Sequence[int], Sequence[Tensor]]]:
     """Indexes and logits of the training set, batch by batch, similar lengths together."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     network.to(device).train(False)  # type: ignore[arg-type]
     order = sorted(range(len(task.train)), key=task.train["length"].__getitem__)
     for start in range(0, len(order), batch_size):

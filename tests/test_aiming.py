@@ -1,6 +1,8 @@
 """Whether a target was met: by the figure, by its interval, and by the machine's speed."""
 
 import contextlib
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +88,30 @@ def test_what_measurements_are_off_by_cancels_out() -> None:
     for machine.noise in (1.06, 0.95, 1.0, 1.4, 0.98):
         time.correct(pruner)
     assert time(pruner) == pytest.approx(1)
+
+
+def test_a_resumed_run_remembers_what_was_measured(tmp_path: Path) -> None:
+    machine, time, pruner = machine_and_time(absolute=True)
+    machine.noise, machine.slow = 1.2, 2.0
+    for _ in range(12):
+        time.correct(pruner)
+    time.write(tmp_path)
+    _, later, pruner = machine_and_time(absolute=True)
+    later.take_up(tmp_path)
+    assert later(pruner) == pytest.approx(time(pruner)) == pytest.approx(2.4)
+    (tmp_path / "measured.json").unlink()  # a checkpoint of before there was one
+    _, anew, pruner = machine_and_time(absolute=True)
+    anew.take_up(tmp_path)
+    assert anew(pruner) == pytest.approx(1)
+
+
+def test_what_another_device_measured_is_not_taken_up(tmp_path: Path) -> None:
+    machine, time, pruner = machine_and_time(absolute=False)
+    machine.noise = 1.2
+    time.correct(pruner)
+    time.write(tmp_path)
+    file = tmp_path / "measured.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"device": "another"}))
+    _, later, pruner = machine_and_time(absolute=False)
+    later.take_up(tmp_path)
+    assert later(pruner) == pytest.approx(1)

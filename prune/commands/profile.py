@@ -39,11 +39,9 @@ def main(argv: list[str]) -> int:
 
 def device_here() -> str:
     """The device that is measured."""
-    import torch
+    from prune.speed.machine import best_device, device_name
 
-    from prune.store.environment import cpu_model
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else str(cpu_model())
+    return device_name(best_device())
 
 
 def table_file(device: str) -> Path:

@@ -60,9 +60,9 @@ class Grid:
         if not matrix.is_cpu or step >= rows:
             return self.sum(matrix.abs())
         if one:
-            parts = [replace(self, rows=len(p)).sum(p.abs()) for p in matrix.split(step)]
+            parts = [replace(self, rows=len(p)).sum(p.abs()) for p in torch.split(matrix, step)]
             return torch.cat(parts).sum(0, keepdim=True)
-        return torch.cat([self.sum(piece.abs()) for piece in matrix.split(step)])
+        return torch.cat([self.sum(piece.abs()) for piece in torch.split(matrix, step)])
 
     def spread(self, groups: Tensor) -> Tensor:
         """(R, C) -> a tensor that broadcasts against `cells(matrix)`."""

@@ -15,6 +15,11 @@ def device_name(device: torch.device) -> str:
     return cpu_model() or device.type
 
 
+def best_device() -> torch.device:
+    """The GPU, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def emulates_bf16() -> bool:
     """Whether bf16 is computed in software here: many times slower than fp32."""
     found = vectors()

@@ -22,8 +22,11 @@ from prune.training.trainer import PRUNER_FILE, SparseTrainer
 WEIGHTS_FILE = "model.safetensors"
 
 
-class Reshaping(Protocol):
-    """What changes the shapes of the model while it trains, so that a checkpoint must know."""
+class Companion(Protocol):
+    """What goes along with the training and keeps something of its own in each checkpoint.
+
+    `take_up` comes before the weights are read: the model may have to take another shape first.
+    """
 
     def write(self, folder: Path) -> None: ...
 
@@ -33,8 +36,6 @@ class Reshaping(Protocol):
 @final
 class RunTrainer(SparseTrainer):
     """`checkpoints`: those of this phase. `clock`: seconds that the run has taken.
-
-    `reshaping`, if set, brings model, pruner and optimizer to the shapes of a checkpoint.
 
     `warn` is told what did not work and does not matter much.
     """
@@ -50,7 +51,7 @@ class RunTrainer(SparseTrainer):
         super().__init__(*args, **kwargs)
         self.network: nn.Module = kwargs["model"]
         self.checkpoints, self.clock, self.warn = checkpoints, clock, warn
-        self.reshaping: Reshaping | None = None
+        self.companions: list[Companion] = []
 
     def go_on(self, found: Checkpoint | None) -> None:
         """Train from `found`, or from the start. Ctrl-C and SIGTERM leave a checkpoint behind."""
@@ -95,8 +96,8 @@ class RunTrainer(SparseTrainer):
     # --------------------------------------------------------------------------------------------
 
     def _load_network(self, folder: Path) -> None:
-        if self.reshaping:
-            self.reshaping.take_up(folder)
+        for companion in self.companions:
+            companion.take_up(folder)
         load_model(self.network, folder / WEIGHTS_FILE)
 
     def _keep(
@@ -124,8 +125,8 @@ class RunTrainer(SparseTrainer):
 
     def _write_network(self, folder: Path) -> None:
         save_model(self.network, str(folder / WEIGHTS_FILE))
-        if self.reshaping:
-            self.reshaping.write(folder)
+        for companion in self.companions:
+            companion.write(folder)
 
     def _write_finished(self, folder: Path) -> None:
         self._write_network(folder)

@@ -8,7 +8,7 @@ guessed; a penalty may still act, and then decides where the cost is saved, not 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import torch
 from transformers import TrainerCallback, TrainerState
@@ -17,12 +17,24 @@ from prune.errors import ConfigError
 from prune.masks.groups import OFF
 from prune.masks.pruner import Pruner
 from prune.masks.schedule import Ramp
+from prune.training.resumable import Companion
 
 FAR = 64.0  # scores do not come near: everything is alive at -FAR and dead at FAR
 EXACT = 1e-4  # of the dial
 CORRECTIONS = 8  # of a cost that is a time, at equal distances after the ramp
 
 Cost = Callable[[Pruner], float]  # share of the dense cost, in [0, 1], by the masks as they stand
+
+
+class Measured(Companion, Protocol):
+    """A cost that is a time: held against measurements, which a checkpoint keeps."""
+
+    @property
+    def usual_ms(self) -> float:
+        """Of the dense network, which the cost is a share of."""
+
+    def correct(self, pruner: Pruner) -> None:
+        """Hold the cost against a measurement of what the masks would leave now."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +44,7 @@ class Goal:
     cost: Cost
     share: float
     words: str
-    correct: Callable[[Pruner], None] | None = None  # hold the cost against a measurement
-    dense_ms: Callable[[], float] | None = None  # where the cost is a time: what it is a share of
+    measured: Measured | None = None
     every: int = 16  # steps between two turns
 
 
@@ -114,8 +125,8 @@ class Steering(TrainerCallback):
         pruner, step = self.trainer.pruner, state.global_step
         ramp = pruner.ramp
         turns = {ramp.begin + 1, ramp.end + 1, ramp.total}
-        if self.goal.correct and step in (after := corrections(ramp)):
-            self.goal.correct(pruner)
+        if self.goal.measured and step in (after := corrections(ramp)):
+            self.goal.measured.correct(pruner)
             turns |= after
         if step % self.goal.every == 0 or step in turns:
             steer(pruner, self.goal)

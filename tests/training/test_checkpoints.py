@@ -91,8 +91,9 @@ def trainer(folder: Path, case: str = "plain", interval: float = 1e9, **extra: A
     swaps = install(model, case == "swapped", case == "swapped")
     made.add_callback(Anneal(swaps, 0.5))
     if case == "narrowed":
-        made.reshaping = Narrowing(made, model, ShrinkConfig(patience=0.1), lambda _: None)
-        made.add_callback(made.reshaping)
+        narrowing = Narrowing(made, model, ShrinkConfig(patience=0.1), lambda _: None)
+        made.companions.append(narrowing)
+        made.add_callback(narrowing)
     return made
 
 
