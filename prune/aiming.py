@@ -28,6 +28,7 @@ from prune.training.target import Goal
 
 SHARES = ((0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25), (0.5, 0.1))  # of heads and of neurons
 CLOSE = 0.03  # a target is met within this share of it
+TRIAL_ROUNDS = 15  # or a quarter of those asked for: there are a dozen trials, and one last word
 FILE = "measured.json"  # of a checkpoint
 
 
@@ -152,8 +153,9 @@ class _Trial:
         small.to(best_device()), self.dense.to(best_device())  # type: ignore[arg-type]
         batch, length = asked_cell(self.config)
         asked = self.config.measure
+        rounds = max(min(asked.rounds, TRIAL_ROUNDS), asked.rounds // 4)
         with self.lease.exclusive(), measure.threads(asked.threads):
-            cell = measure.latency(self.dense, small, batch, length, asked.rounds)
+            cell = measure.latency(self.dense, small, batch, length, rounds)
         self.dense_ms.append(cell.dense_ms)
         return 1 / cell.speedup
 
