@@ -4,12 +4,14 @@
 
 Everything is done by `prune train`, with the overrides given here, for each of `--densities`; first
 as it was published (a teacher asked in every step, padded to one length, every point a run of its
-own), then one cure after the other. A plain fine-tuning is the dense network trained for as many
+own), then one cure after the other (or only the `--ways` named; of every one of `--seeds`, where
+they are given). A plain fine-tuning is the dense network trained for as many
 epochs on the same machine. Nothing else should run beside it.
 """
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import subprocess
@@ -44,6 +46,7 @@ class Front:
     """One way to get all the points."""
 
     way: str
+    seed: int | None  # None: the one that the overrides say
     points: int
     seconds: float  # of data, teacher and training, in all runs together
     each: float  # seconds a point / seconds of a plain fine-tuning
@@ -65,11 +68,13 @@ def spent(found: Sequence[Record]) -> float:
     return sum(seconds for r in found for what, seconds in r.costs.items() if what in WORK)
 
 
-def front(way: str, base: list[str], densities: list[float], runs: Path, plain: float) -> Front:
-    group = way.replace(" ", "_").replace("'", "")
+def front(
+    way: str, base: list[str], densities: list[float], runs: Path, plain: float, seed: int | None
+) -> Front:
+    group = way.replace(" ", "_").replace("'", "") + ("" if seed is None else f"_{seed}")
     cures = [o for name, each in CURES.items() for o in each]
     wanted = cures[: sum(len(each) for each in list(CURES.values())[: list(CURES).index(way) + 1])]
-    asked = [*base, *wanted, f"group={group}"]
+    asked = [*base, *wanted, f"group={group}", *([] if seed is None else [f"seed={seed}"])]
     if way == "forked from one trunk":
         *easier, hardest = sorted(densities, reverse=True)
         targets = ",".join(f"{value:g}" for value in easier)
@@ -82,6 +87,7 @@ def front(way: str, base: list[str], densities: list[float], runs: Path, plain: 
     seconds = spent(found)
     return Front(
         way,
+        seed,
         len(found),
         round(seconds, 1),
         round(seconds / len(found) / plain, 3),
@@ -106,6 +112,8 @@ def main() -> None:
         "--dense", nargs="+", required=True, help="overrides of a plain fine-tuning"
     )
     parser.add_argument("--densities", default="0.8,0.7,0.6,0.5,0.4,0.3,0.25,0.2,0.15,0.1")
+    parser.add_argument("--ways", nargs="*", default=list(CURES), choices=list(CURES))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[None])
     parser.add_argument("--runs", type=Path, help="keep the runs there")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_intermixed_args()
@@ -115,8 +123,8 @@ def main() -> None:
     plain, record = plain_seconds(asked.dense, runs)
     print(f"plain fine-tuning: {plain:.1f} s, {record.steps} steps", flush=True)
     fronts = []
-    for way in CURES:
-        fronts.append(front(way, asked.overrides, densities, runs, plain))
+    for seed, way in itertools.product(asked.seeds, asked.ways):
+        fronts.append(front(way, asked.overrides, densities, runs, plain, seed))
         one = fronts[-1]
         print(f"{way:34} {one.seconds:8.1f} s   {one.each:6.2f} fine-tunings a point", flush=True)
     content = {
