@@ -90,13 +90,15 @@ def headlines(results: Path = RESULTS) -> str:
                     f"{1 / row.ratio:.2f}x"
                 )
     goals = {first: cells for first, cells in goals.items() if first in listed}
-    heads = ("network, its F1 on SQuAD",), ("what", "against", "goal")
-    return "\n\n".join(filter(None, map(grid, heads, (networks, goals))))
+    machines = sorted({where for cells in goals.values() for where in cells})
+    tables = [grid(("network, its F1 on SQuAD",), networks)]
+    tables += [grid(("what", "against", "goal"), goals, machines)]
+    return "\n\n".join(filter(None, tables))
 
 
-def grid(head: tuple[str, ...], cells: Cells) -> str:
-    """A table with a column for whatever any line has; nothing if there is no line."""
-    columns = list(dict.fromkeys(column for each in cells.values() for column in each))
+def grid(head: tuple[str, ...], cells: Cells, columns: Sequence[str] = ()) -> str:
+    """A table with these columns, or one for whatever any line has; nothing if there is no line."""
+    columns = columns or list(dict.fromkeys(c for each in cells.values() for c in each))
     lines = [[*head, *columns], ["---"] * (len(head) + len(columns))]
     lines += [[*first, *(each.get(c, "") for c in columns)] for first, each in cells.items()]
     return "\n".join(f"| {' | '.join(words)} |" for words in lines) if cells else ""
