@@ -24,7 +24,7 @@ from prune.records import Latency, Point
 from prune.speed import measure
 from prune.speed.lease import Lease
 from prune.speed.machine import best_device, device_name
-from prune.training.target import Goal
+from prune.training.target import Goal, Measured
 
 SHARES = ((0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25), (0.5, 0.1))  # of heads and of neurons
 CLOSE = 0.03  # a target is met within this share of it
@@ -57,12 +57,16 @@ def goal_of(
 
 
 def verdict(
-    config: RunConfig, point: Point, parameters: int, density: float, then_ms: float = 0.0
+    config: RunConfig,
+    point: Point,
+    parameters: int,
+    density: float,
+    measured: Measured | None = None,
 ) -> str:
     """One line: what was asked, what came out, and whether that is within 3 %. "" without one.
 
-    parameters: of the dense network; density: of the parts that are pruned; then_ms: what the dense
-    network took in the measurements that the run was steered by, 0 if that is not known.
+    parameters: of the dense network; density: of the parts that are pruned; measured: by what the
+    run was steered, if that is a time.
     """
     target, cell = config.target, cell_of(config, point.latency)
     asked, got, unit = next(
@@ -83,7 +87,8 @@ def verdict(
     interval = cell.speedup_low / cell.speedup, cell.speedup_high / cell.speedup
     low, high = (got * s for s in interval)
     # A machine that others share may be faster or slower now; a ratio does not see it.
-    then = then_ms / cell.speedup if target.latency_ms else 0.0
+    then_ms = measured.usual_ms if measured and target.latency_ms else 0.0
+    then = then_ms / cell.speedup
     if _close(got, asked):
         met = "met"
     elif unit and low <= asked <= high:
@@ -91,7 +96,9 @@ def verdict(
     elif _close(then, asked) or then * interval[0] <= asked <= then * interval[1]:
         met = f"met when the dense network took {then_ms:.3g} ms; now it takes {cell.dense_ms:.3g}"
     else:
-        met = f"missed by {abs(got / asked - 1):.0%}"
+        off, spread = abs(got / asked - 1), measured.spread if measured else 0.0
+        why = f"; measurements on the way differ by {spread:.0%}" if off <= spread else ""
+        met = f"missed by {off:.0%}{why}"
     return f"target      {asked:,.4g}{unit} {met}: {got:,.4g}{unit}"
 
 
@@ -182,14 +189,18 @@ class Time:
 
     def __call__(self, pruner: Pruner) -> float:
         # One measurement is off by a few percent, now and then by more; their median is by less.
-        ratios = [share / self._predicted(heads, neurons) for heads, neurons, share in self.seen]
-        factor = statistics.median(ratios) if ratios else 1.0
+        factor = statistics.median(self._ratios() or [1.0])
         slower = self.usual_ms / self.dense_ms if self.absolute else 1.0
         return slower * factor * self._predicted(*self._shares(self.anatomy.left(pruner)))
 
     @property
     def usual_ms(self) -> float:
         return self.trial.usual_ms
+
+    @property
+    def spread(self) -> float:
+        ratios = self._ratios()
+        return max(ratios) / min(ratios) - 1 if ratios else 0.0
 
     def correct(self, pruner: Pruner) -> None:
         """Measure a network of the shape that the masks have now, and take note of it."""
@@ -214,6 +225,10 @@ class Time:
         if kept.get("device") == device_name(best_device()):
             self.trial.dense_ms = kept["dense_ms"] + self.trial.dense_ms
             self.seen = [tuple(each) for each in kept["seen"]]
+
+    def _ratios(self) -> list[float]:
+        """Measured / predicted, each time that the network was measured on the way."""
+        return [share / self._predicted(heads, neurons) for heads, neurons, share in self.seen]
 
     def _predicted(self, heads: float, neurons: float) -> float:
         fixed, by_heads, by_neurons = self.plane

@@ -119,8 +119,7 @@ def keep(work: Work, model: PreTrainedModel, stage: str, name: str) -> Point:
     work.folder.spent_on("measuring")
     whole = work.dense.num_parameters()
     measured = work.goal.measured if work.goal else None
-    then_ms = measured.usual_ms if measured else 0.0
-    line = verdict(work.config, point, whole, work.density, then_ms)
+    line = verdict(work.config, point, whole, work.density, measured)
     if stage == "pruned" and line:
         work.narrator.say(line)
     return point

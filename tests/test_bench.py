@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,9 @@ def result(record: Record) -> list[Latency]:
 def test_it_is_timed_beside_eager_and_says_what_it_made(
     done: Record, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in (torch.float32, torch.bfloat16):  # however fast dense products are here
-        monkeypatch.setitem(backends.TIES, ("amx", kind), {16: 1.0})
+    for name, kind in product(("llvm", "amx"), (torch.float32, torch.bfloat16)):
+        # however fast dense products are here
+        monkeypatch.setitem(backends.TIES, (name, kind), {16: 1.0})
     command = ["bench", done.run_id, "--runtime", "eager,block_sparse", "--batch", "4"]
     for dtype in ("fp32", "bf16"):
         assert main([*command, "--dtype", dtype, "--json"]) == 0

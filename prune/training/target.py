@@ -33,6 +33,10 @@ class Measured(Companion, Protocol):
     def usual_ms(self) -> float:
         """Of the dense network, which the cost is a share of."""
 
+    @property
+    def spread(self) -> float:
+        """By what share the measurements of the pruned network differ from each other at most."""
+
     def correct(self, pruner: Pruner) -> None:
         """Hold the cost against a measurement of what the masks would leave now."""
 
