@@ -43,7 +43,7 @@ def trainer_of(
         trainer.add_callback(Steering(trainer, goal))
         trainer.companions += [goal.measured] if goal.measured else []
     if phase == "train" and config.shrink.in_training:
-        narrowing = Narrowing(trainer, model, config.shrink, work.narrator.say)
+        narrowing = Narrowing(trainer, model, config.shrink, work.narrator.say, goal)
         trainer.companions.append(narrowing)
         trainer.add_callback(narrowing)
     if phase == "train" and config.train.targets:

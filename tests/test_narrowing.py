@@ -1,19 +1,25 @@
 """Cutting off what is dead changes nothing: not the function, not where the rest of it goes."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import TrainerState
 
 import prune
 from prune.artifact import example
+from prune.config import ShrinkConfig
+from prune.cutting import narrow
 from prune.masks.algorithms import Magnitude, SigmoidThreshold, TopK
 from prune.masks.anatomy import Anatomy
 from prune.masks.geometry import Block, Heads, Rows
 from prune.masks.narrow import granule
 from prune.masks.policy import Part, Policy
-from prune.narrowing import narrow
+from prune.masks.pruner import Pruner
+from prune.narrowing import Narrowing
+from prune.training.target import Goal, steer
 from tests.networks import NETWORKS
 
 POLICIES = {
@@ -85,6 +91,24 @@ class Run:
 def test_what_is_left_goes_where_it_would_have_gone(name: str) -> None:
     whole, narrowed = (Run(name, POLICIES["hybrid"]) for _ in range(2))
     check(whole, narrowed)
+
+
+def test_what_died_between_two_turns_of_the_dial_is_not_cut_off() -> None:
+    run = Run("bert", POLICIES["hybrid"])
+    for tie in run.pruner.ties:
+        assert tie.scores is not None
+        nn.init.normal_(tie.scores)
+    run.pruner.step = STEPS * 3 // 4
+    goal = Goal(Pruner.density, 0.6, "target.density=0.6")
+    trainer = SimpleNamespace(pruner=run.pruner, optimizer=run.optimizer)
+    said: list[str] = []
+    narrowing = Narrowing(trainer, run.model, ShrinkConfig(patience=0.01), said.append, goal)
+    run.pruner.dial = 3.5  # as if scores had moved since the last turn
+    run.pruner.apply()
+    assert run.pruner.density() < 0.3
+    narrowing.on_step_end(None, TrainerState(global_step=run.pruner.step))
+    assert said, "nothing was cut off: the test shows nothing"
+    assert steer(run.pruner, goal) == pytest.approx(0.6, rel=0.03)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
