@@ -104,6 +104,12 @@ def plain_seconds(dense: list[str], runs: Path) -> tuple[float, Record]:
     return spent([record]), record
 
 
+def shown(override: str) -> str:
+    """An override without the folders of this machine."""
+    name, equals, value = override.partition("=")
+    return f"{name}={Path(value).name}" if equals and Path(value).is_absolute() else override
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="of the file: recorded/front_cost_NAME.json")
@@ -129,7 +135,7 @@ def main() -> None:
         print(f"{way:34} {one.seconds:8.1f} s   {one.each:6.2f} fine-tunings a point", flush=True)
     content = {
         "benchmark": "front_cost",
-        "about": f"a front of {len(densities)} points: {' '.join(asked.overrides)}",
+        "about": f"a front of {len(densities)} points: {' '.join(map(shown, asked.overrides))}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "environment": environment(asked.threads),
         "plain_seconds": round(plain, 1),
