@@ -176,13 +176,13 @@ class Time:
     def __init__(self, anatomy: Anatomy, trial: _Trial, absolute: bool = False) -> None:
         self.anatomy, self.trial, self.absolute = anatomy, trial, absolute
         self.seen: list[tuple[float, float, float]] = []  # shares of heads, neurons, time
-        seen = [(1.0, 1.0, 1.0)]
+        start = [(1.0, 1.0, 1.0)]  # the same, of the networks that the plane goes through
         for heads, neurons in SHARES:
             left = self._shape(heads, neurons)
-            seen.append((*self._shares(left), trial.share(left.heads, left.widths)))
+            start.append((*self._shares(left), trial.share(left.heads, left.widths)))
         self.dense_ms = trial.usual_ms
-        table = torch.tensor(seen, dtype=torch.float64)
-        ones = torch.ones(len(seen), 1, dtype=torch.float64)
+        table = torch.tensor(start, dtype=torch.float64)
+        ones = torch.ones(len(start), 1, dtype=torch.float64)
         # Relative errors count the same for fast and slow networks.
         rows = torch.cat([ones, table[:, :2]], 1) / table[:, 2:]
         self.plane = torch.linalg.lstsq(rows, ones).solution[:, 0].tolist()

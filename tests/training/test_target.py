@@ -62,6 +62,7 @@ def test_a_density_is_met_by_every_algorithm(name: str, share: float) -> None:
 def test_what_can_be_reached_is_not_refused(name: str) -> None:
     pruner = Pruner(tiny.bert(), policy(ALGORITHMS[name], Block(4, 4)), STEPS)
     reach(pruner, Goal(Pruner.density, 0.05, "target.density"))
+    assert pruner.dial == OFF, "looking changes nothing"
 
 
 def test_on_the_way_the_cost_follows_the_ramp() -> None:
