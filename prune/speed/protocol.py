@@ -2,7 +2,8 @@
 
 Each round times every pass once, in an order that changes, so that the drift of the machine
 cancels in the ratio of two passes of one round; the interval of a ratio is a bootstrap over the
-rounds. On a GPU the time is that between two CUDA events.
+rounds. Short passes follow one of the same network that is not timed: the caches are then its own,
+as in use, not those of the one before. On a GPU the time is that between two CUDA events.
 """
 
 import random
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 LEAST_ROUND_S = 0.02  # shorter passes are repeated within a round
+COLD_S = 0.1  # in longer ones the caches of the network before do not count
 WARMUP_S = 0.2  # of each pass, at least; and until two in a row agree
 STEADY = 0.1  # within this share
 LARGE = 32_000_000  # bytes: just below the most of which glibc's malloc takes notice
@@ -53,14 +55,17 @@ class Times:
 def interleaved(passes: Mapping[str, Pass], rounds: int, seed: int = 0) -> Times:
     """Warm every pass up, then time all of them in each of `rounds` rounds."""
     keep_memory()
-    repeats = {name: _warm_up(once) for name, once in passes.items()}
+    lasted = {name: _warm_up(once) for name, once in passes.items()}
     names = list(passes)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            if lasted[name] < COLD_S:
+                passes[name](-1)
+            repeats = max(1, round(LEAST_ROUND_S / lasted[name]))
             # The same inputs for all passes of a round, others in the next.
-            draws = range(number * 1000, number * 1000 + repeats[name])
+            draws = range(number * 1000, number * 1000 + repeats)
             seconds[name].append(statistics.fmean(passes[name](draw) for draw in draws))
     return Times(seconds, seed)
 
@@ -99,13 +104,13 @@ def bootstrap(ratios: Sequence[float], seed: int = 0, draws: int = 2000) -> tupl
     return medians[int(0.025 * draws)], medians[int(0.975 * draws) - 1]
 
 
-def _warm_up(once: Pass) -> int:
-    """Run until two passes in a row agree; returns how many passes make one round."""
+def _warm_up(once: Pass) -> float:
+    """Run until two passes in a row agree; returns the seconds of the last one."""
     spent, last, draw = 0.0, 0.0, -1
     while True:
         took = once(draw)
         spent += took
         steady = abs(took - last) <= STEADY * took
         if (spent >= WARMUP_S and steady) or spent >= 5 * WARMUP_S + 3 * took:
-            return max(1, round(LEAST_ROUND_S / took))
+            return took
         last, draw = took, draw - 1
