@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 LEAST_ROUND_S = 0.02  # shorter passes are repeated within a round
-COLD_S = 0.1  # in longer ones the caches of the network before do not count
+COLD_S = 0.1  # in longer ones the caches of the network before count for little
 WARMUP_S = 0.2  # of each pass, at least; and until two in a row agree
 STEADY = 0.1  # within this share
 LARGE = 32_000_000  # bytes: just below the most of which glibc's malloc takes notice
@@ -56,6 +56,7 @@ def interleaved(passes: Mapping[str, Pass], rounds: int, seed: int = 0) -> Times
     """Warm every pass up, then time all of them in each of `rounds` rounds."""
     keep_memory()
     lasted = {name: _warm_up(once) for name, once in passes.items()}
+    repeats = {name: max(1, round(LEAST_ROUND_S / took)) for name, took in lasted.items()}
     names = list(passes)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -63,9 +64,8 @@ def interleaved(passes: Mapping[str, Pass], rounds: int, seed: int = 0) -> Times
         for name in names[first:] + names[:first]:
             if lasted[name] < COLD_S:
                 passes[name](-1)
-            repeats = max(1, round(LEAST_ROUND_S / lasted[name]))
             # The same inputs for all passes of a round, others in the next.
-            draws = range(number * 1000, number * 1000 + repeats)
+            draws = range(number * 1000, number * 1000 + repeats[name])
             seconds[name].append(statistics.fmean(passes[name](draw) for draw in draws))
     return Times(seconds, seed)
 
