@@ -56,15 +56,15 @@ def table(path: Path, file: Path) -> str:
     return about + "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def goals(cases: Cases) -> list[tuple[tuple[str, str, str], str, bool]]:
-    """The claims about fp32 with their goals, for README's table, thread by thread; all shown."""
+def goals(cases: Cases) -> list[tuple[tuple[str, str, str], str]]:
+    """The claims about fp32 with their goals, for README's table, thread by thread."""
     found = []
     for threads in sorted({case.threads for case in cases}):
         column = [case for case in cases if (case.dtype, case.threads) == ("fp32", threads)]
         for what, goal, value in lines(column):
             if goal and (text := value(column)):
                 dense = f"a dense layer, fp32, {threads} thread{'s' * (threads > 1)}"
-                found.append(((f"block-sparse: {what}", dense, goal), text, True))
+                found.append(((f"block-sparse: {what}", dense, goal), text))
     return found
 
 

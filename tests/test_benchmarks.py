@@ -86,7 +86,8 @@ def test_two_machines_are_two_columns_and_neither_hides_the_other(
         row = common.Row("start", "bare", 20, ms, 1.0, ms, ms, ms, "ms", 5)
         common.write("trial", [row], 1, "A trial", merge=True)
     goals = table.headlines(tmp_path)
-    assert "| what | against | goal | New One | Old One |" in goals
+    assert "| what was missed somewhere | against | goal | New One | Old One |" in goals
+    assert "Of 2 goals, counted once a machine, 1 were met." in goals
     assert "| start | bare | ≤ 5 ms | 3 / 1 ms | 9 / 1 ms **not met** |" in goals
     text = table.everything(tmp_path)
     assert "/new-one/trial.json" in text and "/old-one/trial.json" in text

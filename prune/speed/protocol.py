@@ -98,7 +98,7 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 
 
 def bootstrap(ratios: Sequence[float], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """A 95 % interval of the median of `ratios`."""
+    """A 95 % interval of the median of `ratios`, as if they were independent of each other."""
     source = random.Random(seed)
     medians = sorted(statistics.median(source.choices(ratios, k=len(ratios))) for _ in range(draws))
     return medians[int(0.025 * draws)], medians[int(0.975 * draws) - 1]
