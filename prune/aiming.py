@@ -46,13 +46,13 @@ def goal_of(
     if target.density is not None and not all(part.algorithm.ranks for part in parts):
         return Goal(lambda p: p.density(), target.density, f"target.density={target.density:g}")
     if target.params is not None:
-        anatomy = Anatomy(model)
+        anatomy = Anatomy(model, config.shrink.round_to)
         words = f"target.params={target.params:g}"
         share = target.params / anatomy.parameters
         _must_shrink(words, share, f"the network has {anatomy.parameters:,} parameters")
         return Goal(lambda p: anatomy.left(p).parameters / anatomy.parameters, share, words)
     if target.speedup is not None or target.latency_ms is not None:
-        return _in_time(config, Anatomy(model), dense, lease)
+        return _in_time(config, Anatomy(model, config.shrink.round_to), dense, lease)
     return None
 
 
@@ -238,7 +238,7 @@ class Time:
         dense, groups = self.anatomy.dense, [a.group for a in self.anatomy.found.attention]
         return Left(
             [round(heads * n / g) * g for n, g in zip(dense.heads, groups, strict=True)],
-            [round(neurons * n) for n in dense.widths],
+            [self.anatomy.rounded(round(neurons * n), n) for n in dense.widths],
             0,
         )
 

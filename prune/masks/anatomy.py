@@ -25,10 +25,13 @@ class Left:
 
 
 class Anatomy:
-    """The structure of one model, read once. Raises PolicyError without a table for it."""
+    """The structure of one model, read once. Raises PolicyError without a table for it.
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    round_to: FFN widths are kept at a multiple of it, as `shrink` does.
+    """
+
+    def __init__(self, model: nn.Module, round_to: int = 1) -> None:
+        self.model, self.round_to = model, round_to
         self.found = structure.known(model)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.layers: list[Attention | Ffn] = [*self.found.attention, *self.found.ffn]
@@ -45,13 +48,19 @@ class Anatomy:
         """Of each attention its key and value heads, of each FFN its neurons: which have a use."""
         return self._live({slot.name: slot for slot in pruner.slots})
 
+    def rounded(self, live: int, width: int) -> int:
+        """How many of `width` neurons stay where `live` have a use."""
+        return min(width, live + -live % self.round_to)
+
     def _left(self, slots: dict[str, Slot]) -> Left:
+        attention = len(self.found.attention)
         counts = [int(live.sum()) for live in self._live(slots)]
+        for number, units in enumerate(self.units[attention:], attention):
+            counts[number] = self.rounded(counts[number], units)
         gone = [
             (units - count) * each
             for units, count, each in zip(self.units, counts, self.each, strict=True)
         ]
-        attention = len(self.found.attention)
         heads = [c * a.group for a, c in zip(self.found.attention, counts, strict=False)]
         return Left(heads, counts[attention:], self.parameters - sum(gone))
 

@@ -20,21 +20,21 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("seed", "round_to"), [(0, 1), (1, 1), (1, 8), (0, 1000)])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["bert", "bart", "gpt2", "llama", "modernbert", "t5"])
-def test_left_is_what_shrinking_leaves(name: str, family: str, seed: int) -> None:
+def test_left_is_what_shrinking_leaves(name: str, family: str, seed: int, round_to: int) -> None:
     model = NETWORKS[name](seed)
     pruner = prune.Pruner(model, FAMILIES[family], steps=20)
     torch.manual_seed(seed)
     for scores in pruner.scores():
         torch.nn.init.normal_(scores, mean=-4.2)
-    anatomy = Anatomy(model)
+    anatomy = Anatomy(model, round_to)
     pruner.step = 20
     pruner.apply()
     left = anatomy.left(pruner)
     pruner.finish()
-    small = prune.shrink(model)
+    small = prune.shrink(model, round_to)
     assert shape_of(small).heads == left.heads
     assert shape_of(small).widths == left.widths
     assert left.heads != anatomy.dense.heads
