@@ -158,7 +158,7 @@ class Bench:
             label = f"step, {geometry}, {name}", "plain step"
             yield row_of(label, (times[geometry], whole), "ratio", None if apart else limit, shown)
             if apart:
-                label = f"plain step with the update, {geometry}, {name}", "plain step"
+                label = f"plain step with the update of {geometry}, {name}", "plain step"
                 rest = less(whole, plain.updates)
                 with_it = [r + u for r, u in zip(rest, step.updates[-pairs:], strict=True)]
                 yield row_of(label, (with_it, whole), "ratio", limit, shown)

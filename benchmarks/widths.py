@@ -14,10 +14,10 @@ from common import Row, row_of, write
 from networks import Network, measured
 from transformers import BertConfig, BertForQuestionAnswering
 
+from prune.config import ALIGNED
 from prune.speed.runtimes import Eager
 from prune.speed.workload import Workload
 
-EVEN = 16
 # Hidden size and heads of the toy, MiniLM and BERT-base; batch and length; widths.
 CASES = (
     (128, 4, Workload(32, 64), (474, 463, 507)),
@@ -40,7 +40,7 @@ def network(hidden: int, heads: int, width: int) -> Network:
 
 
 def row(hidden: int, heads: int, work: Workload, width: int) -> Row:
-    even = width + -width % EVEN
+    even = width + -width % ALIGNED
     models = {str(w): network(hidden, heads, w) for w in (width, even)}
     runtimes = {name: Eager(model) for name, model in models.items()}
     times = measured(runtimes, models[str(even)], work, ROUNDS)

@@ -13,6 +13,7 @@ from typing import Any
 from prune.choices import ALGORITHMS, GEOMETRIES, SHARINGS, TASKS
 
 PRECISIONS = ("fp32", "bf16")
+ALIGNED = 16  # widths of whose multiples matrix products are fastest
 
 
 def one_of(default: str, choices: tuple[str, ...]) -> Any:
@@ -128,7 +129,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class ShrinkConfig:
-    round_to: int = at_least(1, 16)  # FFN widths stay a multiple of this: products are faster
+    round_to: int = at_least(1, ALIGNED)  # keep FFN widths a multiple of this
     tolerance: float = at_least(0, 1e-4)  # largest difference of logits, fp32
     in_training: bool = False  # cut off what has been dead for long while the training goes on
     patience: float = at_least(0, 0.1, 1)  # share of the steps for which it must have been dead

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from prune.config import ALIGNED
 from prune.speed.protocol import Ratio
 
-ALIGNED = 16  # widths of which matrix products are fastest
 FALLING = 1.5  # twice the batch has to take that many times as long, else it is launch-bound
 MOSTLY = 0.95  # share of non-zero weights from which on the zeros are not worth a word
 WORDS = {"compiled": "torch.compile"}

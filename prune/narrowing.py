@@ -46,8 +46,8 @@ class Narrowing(TrainerCallback):
         goal: Goal | None = None,
     ) -> None:
         self.trainer, self.model, self.say, self.goal = trainer, model, say, goal
-        self.patience, self.round_to = asked.patience, asked.round_to
-        self.anatomy = Anatomy(model)
+        self.patience = asked.patience
+        self.anatomy = Anatomy(model, asked.round_to)
         self.stays = [torch.ones(n, dtype=torch.bool) for n in self.anatomy.units]
         self.dead = [torch.zeros(n, dtype=torch.long) for n in self.anatomy.units]  # steps
 
@@ -113,7 +113,10 @@ class Narrowing(TrainerCallback):
             return not activation(torch.zeros(1, device=device)).any()
 
     def _rounded(self, stays: Tensor, layer: Attention | Ffn) -> Tensor:
-        missing = -int(stays.sum()) % self.round_to if isinstance(layer, Ffn) else 0
+        if isinstance(layer, Attention):
+            return stays
+        live = int(stays.sum())
+        missing = self.anatomy.rounded(live, len(stays)) - live
         return stays.index_fill(0, (~stays).nonzero()[:missing, 0], True)
 
     def _worth(self, stays: list[Tensor]) -> int:

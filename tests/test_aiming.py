@@ -73,6 +73,20 @@ def test_a_target_is_met_or_the_line_says_by_how_much_not(
     assert line.startswith(f"target      {said}")
 
 
+def test_time_is_predicted_from_widths_that_a_run_keeps() -> None:
+    tried: list[int] = []
+
+    def share(self: Machine, heads: list[int], widths: list[int]) -> float:
+        tried.extend(widths)
+        return Machine.share(self, heads, widths)
+
+    machine = type("Noting", (Machine,), {"share": share})
+    lease: Any = contextlib.nullcontext()
+    model = tiny.bert()
+    Time(Anatomy(model, 8), machine(config("target.speedup=2"), model, lease))
+    assert tried and all(width % 8 == 0 for width in tried)
+
+
 @pytest.mark.parametrize("absolute", [False, True])
 def test_what_is_asked_in_ms_does_not_follow_every_mood_of_the_machine(absolute: bool) -> None:
     machine, time, pruner = machine_and_time(absolute)

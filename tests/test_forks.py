@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import prune
 from prune import compose
 from prune.cli import main
-from prune.config import run_id
+from prune.config import ALIGNED, run_id
 from prune.errors import ConfigError
 from prune.forks import fork_step, forked, grafted, share_of
 from prune.masks.policy import Policy
@@ -31,7 +31,7 @@ ASKED = [
     "train.max_steps=40",
     "measure.rounds=3",
 ]
-ROUNDED = 2 * 16  # each of the two layers has a multiple of 16 neurons
+ROUNDED = 2 * ALIGNED  # each of the two layers has a multiple of it
 
 
 @given(
@@ -84,6 +84,7 @@ def test_a_family_is_as_many_runs_and_one_ramp(
     for child, density in zip(children, (0.7, 0.4), strict=True):
         assert child is not None
         assert sum(child.points[0].widths) == pytest.approx(density * 2048, abs=ROUNDED)
+        assert all(width % ALIGNED == 0 for width in child.points[0].widths)
         assert child.lineage["trunk"].startswith(f"{trunk.run_id} at step ")
         assert child.reference == trunk.reference
         assert child.steps < trunk.steps
