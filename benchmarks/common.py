@@ -96,10 +96,7 @@ def interleaved(
     times: list[list[float]] = [[] for _ in calls]
     rng, order = random.Random(0), list(range(len(calls)))
     for number in range(-warmup, rounds):
-        if len(calls) > 2:
-            rng.shuffle(order)
-        else:
-            order.reverse()
+        rng.shuffle(order) if len(calls) > 2 else order.reverse()
         for side in order:
             start = time.perf_counter()
             calls[side]()
@@ -232,19 +229,21 @@ def read(path: Path, kind: type[Kind] = Row) -> tuple[dict[str, Any], list[Kind]
 
 
 def _version(package: str) -> str:
-    try:
+    with contextlib.suppress(PackageNotFoundError):
         return version(package)
-    except PackageNotFoundError:
-        return ""
+    return ""
 
 
 def _processor() -> str:
     """Its name, and where llvmlite is installed the kind that the name may not say."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    names = re.findall(r"^model name\s*:(.*)", info.read_text() if info.exists() else "", re.M)
     name = names[0] if names else platform.processor()
     words = re.sub(r"\(R\)|\(TM\)|\bCPU\b|\bProcessor\b|@.*", "", name).split()
     with contextlib.suppress(ImportError):
-        words.append(f"({import_module('llvmlite.binding').get_host_cpu_name()})")
+        llvm = import_module("llvmlite.binding")
+        kind, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
+        # LLVM goes by the model number, which a virtual machine may make up. It cannot make up AMX.
+        hidden = features.get("amx-tile") and "rapids" not in kind
+        words.append("(hidden model with AMX)" if hidden else f"({kind})")
     return " ".join(words)

@@ -106,6 +106,13 @@ def test_published_networks_are_a_line_each_and_all_their_sizes_are_on_the_page(
     common.write("shapes", rows, 1, "Shapes", folder=tmp_path / "here")
     text = table.headlines(tmp_path)
     assert "| one | 2.00x | 2.50x |" in text and "| two | 4.00x |  |" in text
+    # Of several machines of one maker README has the newest, whatever their folders are called.
+    old = common.read(tmp_path / "here" / "shapes.json")[0]
+    old["date"], old["rows"][0]["ratio"] = "2020-01-01", 0.1
+    for folder in (tmp_path / "elder", tmp_path / "there"):
+        folder.mkdir()
+        (folder / "shapes.json").write_text(json.dumps(old))
+    assert "| one | 2.00x | 2.50x |" in table.headlines(tmp_path)
     page = table.everything(tmp_path)
     assert "| network | runtime | 8 x 128 | 32 x 128 | 8 x 128 real |" in page
     assert "| one | eager | 2.00x, 50% | 1.25x, 31% | 5.00x, 125% |" in page
