@@ -1,4 +1,4 @@
-"""The two passes over a matrix that masks are applied with, for a CPU.
+"""The passes over a matrix that masks are made and applied with, for a CPU.
 
 torch goes through memory once an operation, and reads whatever it is going to overwrite. Here
 machine code reads what it needs once and writes past the caches. Where it cannot serve, the caller
@@ -78,6 +78,27 @@ def pull(
     return sums
 
 
+def sizes(weights: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """The sum of |W| in each group; None if nothing was done, as of single weights.
+
+    weights: (out, in); the sums are (R, C), one of each `size` weights.
+    """
+    if _lies_on_its_side(weights):
+        sums = sizes(weights.T, size[::-1])
+        return None if sums is None else sums.T
+    if size == (1, 1) or not ready(weights):
+        return None
+    rows, columns = weights.shape
+    if 1 < size[1] < LANES:
+        sums = sizes(weights, (size[0], 1))
+        return None if sums is None else sums.view(-1, columns // size[1], size[1]).sum(2)
+    sums = torch.zeros(rows // size[0], columns // size[1])
+    if not _serves(weights, sums, size):
+        return None
+    _run(True, weights, weights, sums, size, sums, None, stream=False, sizes=True)
+    return sums
+
+
 def _lies_on_its_side(weights: Tensor) -> bool:
     """Whether the rows of its transpose are dense, and its own are not."""
     return weights.T.is_contiguous() and not weights.is_contiguous()
@@ -112,6 +133,7 @@ def _run(
     out: Tensor,
     push: Push | None,
     stream: bool,
+    sizes: bool = False,
 ) -> None:
     mask = mask.contiguous()
     code = _code(
@@ -121,6 +143,7 @@ def _run(
             tall=size[0] > 1,
             floats=mask.dtype == torch.float32,
             stream=stream and out.data_ptr() % ALIGNED == 0,
+            sizes=sizes,
             shift=push.shift if push and push.rate else None,
         )
     )

@@ -35,6 +35,12 @@ class Cut:
         """The mask of the tie as (R, C) of the grid."""
         return mask.T if self.site.flipped else mask
 
+    def sizes(self) -> Tensor:
+        """The sum of |W| in each group, in the layout of the scores."""
+        grid, weights = self.site.grid, self.slot.full_matrix()
+        sums = masking.sizes(weights, (grid.rows, grid.columns))
+        return self.as_scores(grid.sum_sizes(weights) if sums is None else sums)
+
     def scale(self, weights: Tensor, mask: Tensor, out: Tensor) -> None:
         """out = M * weights; all are (out, in), and `out` may be `weights`."""
         grid, groups = self.site.grid, self.groups(mask)

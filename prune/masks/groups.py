@@ -101,7 +101,7 @@ class Tie:
             return scores - self.offset if self.offset else scores
         if not self.cuts:  # its matrices were cut off
             return self.mask.float()
-        sums = [cut.as_scores(cut.site.grid.sum_sizes(cut.slot.full_matrix())) for cut in self.cuts]
+        sums = [cut.sizes() for cut in self.cuts]
         total = sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
         size = sum(cut.site.grid.size for cut in self.cuts)
         return total if size == 1 else total / size

@@ -110,8 +110,37 @@ def test_pulling_sums_over_groups_and_scales_the_gradient(threads: int) -> None:
         assert untouched(*given.wholes)
 
 
+def sizes_are_sums(given: Given) -> None:
+    """Of all groups but those that are single weights, or four of a row."""
+    before = given.weights.clone()
+    sums = masking.sizes(given.weights, given.size)
+    assert (sums is None) == (given.size in [(1, 1), (1, 4)])
+    if sums is not None:
+        torch.testing.assert_close(
+            sums.double(), given.sums(before.abs().double()), rtol=1e-5, atol=0
+        )
+    assert torch.equal(given.weights, before) and untouched(*given.wholes)
+
+
+def test_sizes_of_groups(threads: int) -> None:
+    for given in cases():
+        sizes_are_sums(given)
+
+
+def test_sizes_that_it_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = torch.randn(12, 64)
+    assert masking.sizes(weights, (4, 16)) is not None
+    assert masking.sizes(weights, (5, 16)) is None and masking.sizes(weights, (4, 48)) is None
+    assert masking.sizes(torch.randn(4, 24), (2, 1)) is None  # not sixteen at a time
+    assert masking.sizes(weights.double(), (4, 16)) is None
+    assert masking.sizes(weights.repeat(1, 2)[:, ::2], (4, 16)) is None
+    monkeypatch.setattr(masking, "usable", lambda: False)
+    assert masking.sizes(weights, (4, 16)) is None
+
+
 def test_narrower_processors(like: Machine) -> None:
     for given in cases():
+        sizes_are_sums(given)
         before = given.gradient.clone()
         assert masking.scale(given.weights, given.mask, given.size, given.out)
         assert torch.equal(given.out, given.weights * given.spread)

@@ -1,7 +1,8 @@
-"""Emits the two passes over a matrix that masks are applied with, in one sweep of memory each.
+"""Emits the passes over a matrix that masks are made and applied with, one sweep of memory each.
 
     scale   out = M * W
     pull    product = sum over each group of g * W, and g = M * g in place
+    sizes   product = sum over each group of |W|
 
 A group is `height` x `width` weights and has one number in M, (rows / height, columns / width). A
 thread has a band of groups, or of columns where there are fewer bands than threads. Of single
@@ -26,11 +27,12 @@ MATRICES = ("gradient", "weights", "out", "scores")
 class Pass:
     """What is fixed when a pass is compiled."""
 
-    pull: bool  # else scale
+    pull: bool  # or sizes; else scale
     wide: bool  # groups have a multiple of LANES columns, else one
     tall: bool  # and many rows, else one
     floats: bool  # M is fp32, else bytes of 0 and 1
     stream: bool  # what is written goes past the caches: it is read only much later
+    sizes: bool = False  # what is summed is |W|; there is neither g nor M
     shift: float | None = None  # `rate` times the derivative of sigmoid(S - shift) is added
 
 
@@ -119,8 +121,10 @@ def _single(f: Function, kind: Pass, here: dict[str, str], column: str, rate: st
 
 
 def _multiply(f: Function, kind: Pass, here: dict[str, str], factor: str, offset: str) -> str:
-    """Some columns of one row: writes what is scaled; returns g * W, where that is asked for."""
+    """Some columns of one row: writes what is scaled; returns what is summed."""
     weights = vectors.load(f, f.at(here["weights"], offset))
+    if kind.sizes:
+        return vectors.size(f, weights)
     if not kind.pull:
         out = f.at(here["out"], offset)
         vectors.store(f, vectors.times(f, weights, factor), out, kind.stream)

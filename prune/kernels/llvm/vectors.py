@@ -14,6 +14,7 @@ declare float @llvm.vector.reduce.fadd.v{LANES}f32(float, {FLOATS})
 declare float @llvm.vector.reduce.fadd.v{4 * LANES}f32(float, <{4 * LANES} x float>)
 declare {FLOATS} @llvm.fmuladd.v{LANES}f32({FLOATS}, {FLOATS}, {FLOATS})
 declare {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS})
+declare {FLOATS} @llvm.fabs.v{LANES}f32({FLOATS})
 """
 PAST_CACHES = "!0 = !{i32 1}"
 LOWEST, HIGHEST = -87.0, 88.0  # beyond, e^x is no normal number of fp32
@@ -68,6 +69,11 @@ def over(f: Function, a: str, b: str) -> str:
 
 def sqrt(f: Function, x: str) -> str:
     return f.let(f"call {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS} {x})")
+
+
+def size(f: Function, x: str) -> str:
+    """|x|"""
+    return f.let(f"call {FLOATS} @llvm.fabs.v{LANES}f32({FLOATS} {x})")
 
 
 def multiply_add(f: Function, a: str, b: str, c: str) -> str:
