@@ -39,7 +39,6 @@ from prune.masks.algorithms import (
 from prune.masks.geometry import Block, Heads, Rows
 from prune.masks.rules import Part
 from prune.speed.machine import device_name
-from prune.speed.protocol import keep_memory
 
 STEPS = 1000
 LIMIT, HYBRID_LIMIT, MEMORY_LIMIT = 1.10, 1.03, 1.05
@@ -214,7 +213,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder for the JSON")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    keep_memory()  # as in a process that has evaluated a network
     bench = Bench(asked.layers, asked.batch, asked.length, asked.device, asked.bf16)
     device = device_name(bench.device) if asked.device != "cpu" else ""
     about = (
