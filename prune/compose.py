@@ -168,7 +168,14 @@ def needs(config: RunConfig) -> list[RunConfig]:
 
 
 def needed_run(config: RunConfig, source: str) -> RunConfig:
-    """The run that `source` (`experiment:NAME [OVERRIDES]`) names, as seen from `config`."""
+    """The run that `source` (`experiment:NAME [OVERRIDES]`) names, as seen from `config`.
+
+    A bare NAME is the run that the model comes from, if that is of this NAME: `teacher=dense` then
+    asks for no other dense network.
+    """
+    own = config.model.name_or_path or ""
+    if own.startswith(f"{source} "):
+        source = own
     name, *overrides = shlex.split(source.removeprefix(EXPERIMENT))
     same_task = not any(re.match(r"\+*task[.=]", o) for o in overrides)
     length = [f"task.max_length={config.task.max_length}"] * same_task  # measure.grid follows it
@@ -178,7 +185,6 @@ def needed_run(config: RunConfig, source: str) -> RunConfig:
         changes["task"] = config.task
     if not any(re.match(r"\+*seed=", o) for o in overrides):
         changes["seed"] = config.seed
-    own = config.model.name_or_path or ""
     if not own.startswith(EXPERIMENT) and not any(re.match(r"\+*model[.=]", o) for o in overrides):
         changes["model"] = config.model
     return dataclasses.replace(needed, **changes)

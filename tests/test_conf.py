@@ -63,6 +63,16 @@ def test_what_a_run_needs_is_measured_at_the_length_of_its_task() -> None:
     assert compose.needs(named) == compose.needs(compose.load(["experiment=hybrid_mnli"]))
 
 
+def test_a_dense_teacher_is_the_network_that_is_pruned() -> None:
+    """Where that was named with overrides, too: no second dense network is trained."""
+    words = "model.name_or_path='experiment:dense_sst2 model=minilm_l6 train.epochs=4'"
+    (dense,) = compose.needs(compose.load(["+experiment=hybrid_sst2", "teacher=dense", words]))
+    assert dense.train.epochs == 4
+    other = "teacher.name_or_path='experiment:dense_sst2 train.epochs=1'"
+    both = compose.needs(compose.load(["+experiment=hybrid_sst2", other, words]))
+    assert [needed.train.epochs for needed in both] == [4, 1]
+
+
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids="=".join)
 def test_every_choice_composes_with_the_default_and_is_called_as_its_file(
     group: str, name: str
