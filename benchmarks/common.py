@@ -96,7 +96,7 @@ def interleaved(
     times: list[list[float]] = [[] for _ in calls]
     rng, order = random.Random(0), list(range(len(calls)))
     for number in range(-warmup, rounds):
-        rng.shuffle(order) if len(calls) > 2 else order.reverse()
+        order = order[::-1] if len(calls) == 2 else rng.sample(order, len(order))
         for side in order:
             start = time.perf_counter()
             calls[side]()
