@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prune.masks.policy import Part, Policy, Rule, hybrid, structured
     from prune.masks.pruner import Pruner
     from prune.masks.schedule import Schedule
+    from prune.speed.malloc import keep_memory
     from prune.training.distillation import Distillation
     from prune.training.trainer import SparseTrainer, SparseTrainerMixin
 
@@ -39,6 +40,7 @@ _HOMES = {
     "SparseTrainer": "prune.training.trainer",
     "SparseTrainerMixin": "prune.training.trainer",
     "hybrid": "prune.masks.policy",
+    "keep_memory": "prune.speed.malloc",
     "load": "prune.artifact.checkpoint",
     "save": "prune.artifact.checkpoint",
     "shrink": "prune.artifact.shrink",
@@ -55,6 +57,7 @@ __all__ = [
     "SparseTrainer",
     "SparseTrainerMixin",
     "hybrid",
+    "keep_memory",
     "load",
     "save",
     "shrink",

@@ -27,6 +27,7 @@ from prune.masks.pruner import Pruner
 from prune.overrides import overrides_of
 from prune.phase import trainer_of
 from prune.records import Point, Record
+from prune.speed.malloc import keep_memory
 from prune.store import RunFolder, Store
 from prune.work import Work, prepare
 
@@ -49,6 +50,7 @@ def ensure(config: RunConfig, overrides: Sequence[str], store: Store) -> Record:
 def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
     """Do the run whose folder is open, and record it."""
     set_seed(config.seed)
+    keep_memory()
     work = prepare(config, store, folder)
     pruner = train(work, "train", work.model, work.policy, config.train.epochs, config.train.lr)
     with folder.not_counted():

@@ -3,7 +3,8 @@
 Each round times every pass once, in an order that changes, so that the drift of the machine
 cancels in the ratio of two passes of one round; the interval of a ratio is a bootstrap over the
 rounds. Short passes follow one of the same network that is not timed: the caches are then its own,
-as in use, not those of the one before. On a GPU the time is that between two CUDA events.
+as in use, not those of the one before. What a pass frees is kept for the next, so none pays for new
+memory, whatever its process did before. On a GPU the time is that between two CUDA events.
 """
 
 import random
@@ -15,11 +16,12 @@ from typing import Any
 
 import torch
 
+from prune.speed.malloc import keep_memory
+
 LEAST_ROUND_S = 0.02  # shorter passes are repeated within a round
 COLD_S = 0.1  # in longer ones the caches of the network before count for little
 WARMUP_S = 0.2  # of each pass, at least; and until two in a row agree
 STEADY = 0.1  # within this share
-LARGE = 32_000_000  # bytes: just below the most of which glibc's malloc takes notice
 
 # One pass over inputs drawn anew for each number; returns its seconds, without the drawing.
 Pass = Callable[[int], float]
@@ -68,16 +70,6 @@ def interleaved(passes: Mapping[str, Pass], rounds: int, seed: int = 0) -> Times
             draws = range(number * 1000, number * 1000 + repeats[name])
             seconds[name].append(statistics.fmean(passes[name](draw) for draw in draws))
     return Times(seconds, seed)
-
-
-def keep_memory() -> None:
-    """Let malloc keep what a pass frees for the next one, as in a process that has trained.
-
-    glibc gives large blocks back to the system until it has seen a larger one freed. In a process
-    that has not, each pass pays for new pages, the dense network for more of them, and a small one
-    looks faster than it is: docs/notes/measuring.md.
-    """
-    torch.empty(LARGE, dtype=torch.uint8)
 
 
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:

@@ -1,9 +1,6 @@
 """Everything that is compared takes turns, on the same inputs, and a known ratio is found."""
 
-import platform
 import statistics
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -83,32 +80,3 @@ def test_the_interval_holds_the_median_and_stays_in_range(ratios: list[float]) -
 
 def test_seconds_are_those_of_the_call() -> None:
     assert 0.01 < seconds_of(lambda: __import__("time").sleep(0.02), CPU) < 1
-
-
-MAPPED = """
-import ctypes
-import torch
-from prune.speed.protocol import interleaved
-
-class Counts(ctypes.Structure):  # what mallinfo2 gives
-    _fields_ = [(name, ctypes.c_size_t) for name in (
-        "arena", "ordblks", "smblks", "blocks", "bytes", "usm", "fsm", "uord", "ford", "keep")]
-
-libc = ctypes.CDLL(None)
-libc.mallinfo2.restype = Counts
-
-def asks_the_system():
-    before = libc.mallinfo2().blocks
-    block = torch.empty(8_000_000, dtype=torch.uint8)
-    return libc.mallinfo2().blocks > before
-
-first = asks_the_system()
-interleaved({"a": lambda draw: 1.0}, rounds=1)
-print(first, asks_the_system())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
-def test_a_fresh_process_keeps_its_memory_like_one_that_has_trained() -> None:
-    done = subprocess.run([sys.executable, "-c", MAPPED], capture_output=True, text=True)
-    assert done.stdout.split() == ["True", "False"], done.stderr

@@ -37,9 +37,9 @@ def scale(how: Concrete) -> str:
     with rows() as row:
         f.store(FLOATS, "zeroinitializer", highest)
         with columns(f, a, row, LANES) as i:
-            mask = _concrete(f, a, how, _score(f, a, i), i)
+            mask = _concrete(f, a, how, _read(f, a["scores"], i), i)
             f.store(FLOATS, vectors.most(f, f.load(FLOATS, highest), mask), highest)
-            weights = vectors.load(f, f.at(a["weights"], f.mul(i, 4)))
+            weights = _read(f, a["weights"], i)
             scaled = vectors.times(f, mask, weights)
             vectors.store(f, scaled, f.at(a["out"], f.mul(i, 4)), stream=True)
         place = f.at(a["highest"], f.mul(row, 4 * LANES))
@@ -51,20 +51,22 @@ def pull(how: Concrete) -> str:
     f, a, rows = start()
     rate = vectors.handed_over(f, a["factor"])
     with rows() as row, columns(f, a, row, LANES) as i:
-        scores = _score(f, a, i)
+        scores = _read(f, a["scores"], i)
         mask = _concrete(f, a, how, scores, i)
         place = f.at(a["gradient"], f.mul(i, 4))
-        gradient = vectors.load(f, place)
+        gradient = _read(f, a["gradient"], i)
         vectors.store(f, vectors.times(f, gradient, mask), place)
-        weights = vectors.load(f, f.at(a["weights"], f.mul(i, 4)))
+        weights = _read(f, a["weights"], i)
         pulled = vectors.times(f, vectors.times(f, gradient, weights), _slope(f, mask, how))
         pulled = vectors.multiply_add(f, rate, vectors.sigmoid_slope(f, scores, how.shift), pulled)
         vectors.store(f, pulled, f.at(a["out"], f.mul(i, 4)), stream=True)
     return end(f)
 
 
-def _score(f: Function, a: Values, i: str) -> str:
-    return vectors.load(f, f.at(a["scores"], f.mul(i, 4)))
+def _read(f: Function, matrix: str, i: str) -> str:
+    place = f.at(matrix, f.mul(i, 4))
+    vectors.coming(f, place)
+    return vectors.load(f, place)
 
 
 def _concrete(f: Function, a: Values, how: Concrete, scores: str, i: str) -> str:

@@ -49,7 +49,7 @@ def mask(how: Fours) -> str:
 
 def scale(how: Fours) -> str:
     with _fours(how) as (f, a, here):
-        weights = f.load(FOUR, _weight(f, a["weights"], here), 4)
+        weights = _read(f, a["weights"], here)
         scaled = _times(f, weights, _woven(f, here.shares, how.patterns))
         if how.beside:
             scaled = _times(f, scaled, _beside(f, a, how, here))
@@ -68,11 +68,12 @@ def back(how: Fours) -> str:
 def pull(how: Fours) -> str:
     with _fours(how) as (f, a, here):
         place = _weight(f, a["gradient"], here)
-        gradient, made = f.load(FOUR, place, 4), _woven(f, here.shares, how.patterns)
+        gradient = _read(f, a["gradient"], here)
+        made = _woven(f, here.shares, how.patterns)
         other = _beside(f, a, how, here) if how.beside else ""
         scaled = _times(f, gradient, made)
         f.store(FOUR, _times(f, scaled, other) if other else scaled, place, 4)
-        product = _times(f, gradient, f.load(FOUR, _weight(f, a["weights"], here), 4))
+        product = _times(f, gradient, _read(f, a["weights"], here))
         if other:
             _add(f, a, how, here, _times(f, product, made))
             product = _times(f, product, other)
@@ -112,6 +113,12 @@ def _group(f: Function, a: Values, how: Fours, here: Here) -> str:
     return f.add(f.mul(band, across), column)
 
 
+def _read(f: Function, matrix: str, here: Here) -> str:
+    place = _weight(f, matrix, here)
+    vectors.coming(f, place, CHUNK // LANES)
+    return f.load(FOUR, place, 4)
+
+
 def _weight(f: Function, matrix: str, here: Here) -> str:
     return f.at(matrix, f.mul(here.i, 16))
 
@@ -142,6 +149,8 @@ def _fours(how: Fours) -> Iterator[tuple[Function, Values, Here]]:
     with rows() as row, columns(f, a, row, LANES) as i:
         places = [_plane(f, a["scores"], a["stride"], p, i) for p in range(len(how.patterns))]
         scores = [vectors.load(f, place) for place in places]
+        for place in places:
+            vectors.coming(f, place)
         highest = scores[0]
         for other in scores[1:]:
             highest = vectors.most(f, highest, other)

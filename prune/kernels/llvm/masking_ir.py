@@ -20,6 +20,7 @@ ARGUMENTS = kinds(
     "ptr gradient, ptr weights, ptr mask, ptr out, ptr scores, i64 rate, "
     "i64 rows, i64 columns, i64 height, i64 width"
 )
+ONE, ZERO = vectors.splat(1.0), "zeroinitializer"
 MATRICES = ("gradient", "weights", "out", "scores")
 
 
@@ -82,19 +83,32 @@ def _run(f: Function, kind: Pass, here: dict[str, str], group: str, width: str) 
     else:
         byte = f.load("i8", f.at(here["mask"], group))
         one = f.let(f"uitofp i8 {byte} to float")
-    factor = vectors.everywhere(f, one)
     start = f.mul(group, width)
     total = f.slot(FLOATS)
     f.store(FLOATS, "zeroinitializer", total)
-    with f.loop(start, f.add(start, width), LANES) as column:
-        product = _multiply(f, kind, here, factor, f.mul(column, 4))
-        if kind.pull:
-            f.store(FLOATS, vectors.plus(f, f.load(FLOATS, total), product), total)
+    for test, factor in _cases(f, kind, one):
+        with f.when(test), f.loop(start, f.add(start, width), LANES) as column:
+            product = _multiply(f, kind, here, factor, f.mul(column, 4))
+            if kind.pull:
+                f.store(FLOATS, vectors.plus(f, f.load(FLOATS, total), product), total)
     if kind.pull:
         sum_of = f"call reassoc float @llvm.vector.reduce.fadd.v{LANES}f32"
         added = f.let(f"{sum_of}(float 0.0, {FLOATS} {f.load(FLOATS, total)})")
         place = f.at(here["sums"], f.mul(group, 4))
         f.store("float", f.let(f"fadd float {f.load('float', place)}, {added}"), place)
+
+
+def _cases(f: Function, kind: Pass, one: str) -> list[tuple[str, str]]:
+    """When M is such that memory need not be touched, and when not; and M in all lanes.
+
+    A gradient times 1 is not written, and weights times 0 are not read.
+    """
+    factor = vectors.everywhere(f, one)
+    if kind.sizes:
+        return [("true", factor)]
+    easy, bound = (ONE, "1.0") if kind.pull else (ZERO, "0.0")
+    tests = (f.let(f"fcmp {how} float {one}, {bound}") for how in ("oeq", "une"))
+    return list(zip(tests, (easy, factor), strict=True))
 
 
 def _single(f: Function, kind: Pass, here: dict[str, str], column: str, rate: str) -> None:
@@ -122,7 +136,12 @@ def _single(f: Function, kind: Pass, here: dict[str, str], column: str, rate: st
 
 def _multiply(f: Function, kind: Pass, here: dict[str, str], factor: str, offset: str) -> str:
     """Some columns of one row: writes what is scaled; returns what is summed."""
-    weights = vectors.load(f, f.at(here["weights"], offset))
+    if factor == ZERO:
+        vectors.store(f, ZERO, f.at(here["out"], offset), kind.stream)
+        return ""
+    place = f.at(here["weights"], offset)
+    weights = vectors.load(f, place)
+    vectors.coming(f, place)
     if kind.sizes:
         return vectors.size(f, weights)
     if not kind.pull:
@@ -131,5 +150,7 @@ def _multiply(f: Function, kind: Pass, here: dict[str, str], factor: str, offset
         return ""
     place = f.at(here["gradient"], offset)
     gradient = vectors.load(f, place)
-    vectors.store(f, vectors.times(f, gradient, factor), place)
+    vectors.coming(f, place)
+    if factor != ONE:
+        vectors.store(f, vectors.times(f, gradient, factor), place)
     return vectors.times(f, gradient, weights)

@@ -15,12 +15,14 @@ declare float @llvm.vector.reduce.fadd.v{4 * LANES}f32(float, <{4 * LANES} x flo
 declare {FLOATS} @llvm.fmuladd.v{LANES}f32({FLOATS}, {FLOATS}, {FLOATS})
 declare {FLOATS} @llvm.sqrt.v{LANES}f32({FLOATS})
 declare {FLOATS} @llvm.fabs.v{LANES}f32({FLOATS})
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 """
 PAST_CACHES = "!0 = !{i32 1}"
 LOWEST, HIGHEST = -87.0, 88.0  # beyond, e^x is no normal number of fp32
 ROUNDS = 1.5 * 2**23  # added to a number, it leaves the nearest integer in the lowest bits
 LN2 = 0.693359375, math.log(2) - 0.693359375  # the first has few bits: times n it is exact
 TERMS = 7
+PAGE = 4096  # bytes
 
 
 def number(value: float) -> str:
@@ -133,6 +135,16 @@ def _as_ints(f: Function, x: str) -> str:
 
 def load(f: Function, pointer: str) -> str:
     return f.load(FLOATS, pointer, 4)
+
+
+def coming(f: Function, pointer: str, lines: int = 1) -> None:
+    """Ask for the lines of memory that are a page further on.
+
+    A processor sees by itself that memory is read in order, but not beyond the end of a page.
+    """
+    for line in range(lines):
+        place = f.at(pointer, PAGE + 4 * LANES * line)
+        f.do(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
 
 def store(f: Function, value: str, pointer: str, stream: bool = False) -> None:

@@ -1,0 +1,74 @@
+"""What is freed is kept: counted in page faults, each in a process of its own."""
+
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from prune.speed.malloc import CHOSEN, keep_memory
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+
+FAULTS = """
+import resource
+import torch
+import prune
+from prune.speed.protocol import interleaved
+
+def faults(megabytes):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):  # zeros are written, so the pages are there
+        torch.zeros(megabytes << 20, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults(80), faults(8))
+{}
+faults(80)
+print(faults(80), faults(8))
+"""
+MANY = 150  # five blocks of 80 MB have 200 pages at least, of 2 MB; of 4 KB they have 100,000
+
+
+def faults(call: str, **environment: str) -> list[int]:
+    """Of blocks of 80 and of 8 MB: before the call, and after it."""
+    clean = {name: value for name, value in os.environ.items() if name not in CHOSEN}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS.format(call)],
+        capture_output=True,
+        text=True,
+        env=clean | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.parametrize(
+    "call", ["prune.keep_memory()", "interleaved({'a': lambda draw: 1.0}, rounds=1)"]
+)
+def test_from_the_call_on_no_block_is_mapped_anew(call: str) -> None:
+    large, small, large_kept, small_kept = faults(call)
+    assert large > MANY, "the first ones are new, each time"
+    assert max(large_kept, small_kept) < MANY
+
+
+def test_without_it_large_blocks_are_new_each_time() -> None:
+    assert faults("")[2] > MANY
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_the_environment_says_stays(name: str) -> None:
+    value = "" if name == "GLIBC_TUNABLES" else "1048576"
+    assert faults("prune.keep_memory()", **{name: value})[2] > MANY
+
+
+def test_without_glibc_it_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for problem in (AttributeError, OSError, TypeError):
+
+        def missing(name: None, problem: type[Exception] = problem) -> None:
+            raise problem("mallopt")
+
+        monkeypatch.setattr(ctypes, "CDLL", missing)
+        keep_memory()
