@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder for the JSON")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    prune.keep_memory()  # as `prune train` does
     bench = Bench(asked.layers, asked.batch, asked.length, asked.device, asked.bf16)
     device = device_name(bench.device) if asked.device != "cpu" else ""
     about = (

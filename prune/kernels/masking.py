@@ -12,6 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from prune.kernels.later import Later
 from prune.kernels.llvm import masking_ir
 from prune.kernels.llvm.code import Code, team_size
 from prune.kernels.llvm.machine import host, usable
@@ -31,20 +32,26 @@ class Push:
     shift: float
 
 
-def scale(weights: Tensor, mask: Tensor, size: tuple[int, int], out: Tensor) -> bool:
+def scale(
+    weights: Tensor,
+    mask: Tensor,
+    size: tuple[int, int],
+    out: Tensor,
+    later: Later | None = None,
+) -> bool:
     """out = M * W; False if nothing was done.
 
     weights, out: (out, in), perhaps the same. mask: (R, C), fp32 or bytes of 0 and 1, one number a
-    group of `size` weights.
+    group of `size` weights. later: where the pass may be left to be made, if given.
     """
     if _lies_on_its_side(weights):
-        return scale(weights.T, mask.T, size[::-1], out.T)
+        return scale(weights.T, mask.T, size[::-1], out.T, later)
     if not _serves(weights, mask, size, out):
         return False
     if 1 < size[1] < LANES:
-        return scale(weights, mask.repeat_interleave(size[1], 1), (size[0], 1), out)
+        return scale(weights, mask.repeat_interleave(size[1], 1), (size[0], 1), out, later)
     apart = out.data_ptr() != weights.data_ptr()
-    _run(False, weights, weights, mask, size, out, None, stream=apart)
+    _run(False, weights, weights, mask, size, out, None, stream=apart, later=later)
     return True
 
 
@@ -55,16 +62,18 @@ def pull(
     size: tuple[int, int],
     out: Tensor,
     push: Push | None = None,
+    later: Later | None = None,
 ) -> Tensor | None:
     """The sum of gradient * weights in each group, and gradient *= M; None if nothing was done.
 
     All but the mask are (out, in). The sums are (R, C); those of single weights lie in `out`, which
-    is overwritten, and are pushed on to the scores, of the shape and order of the weights.
+    is overwritten, and are pushed on to the scores, of the shape and order of the weights. later:
+    where the pass may be left to be made, if given.
     """
     if _lies_on_its_side(weights):
         if push is not None:
             return None
-        sums = pull(gradient.T, weights.T, mask.T, size[::-1], out.T)
+        sums = pull(gradient.T, weights.T, mask.T, size[::-1], out.T, later=later)
         return None if sums is None else sums.T
     if not _serves(weights, mask, size, gradient, out, *([push.scores] if push else [])):
         return None
@@ -74,7 +83,7 @@ def pull(
         return None if sums is None else sums.view(*mask.shape, size[1]).sum(2)
     single = size == (1, 1)
     sums = out if single else torch.zeros(mask.shape)
-    _run(True, gradient, weights, mask, size, sums, push, stream=single)
+    _run(True, gradient, weights, mask, size, sums, push, stream=single, later=later)
     return sums
 
 
@@ -134,6 +143,7 @@ def _run(
     push: Push | None,
     stream: bool,
     sizes: bool = False,
+    later: Later | None = None,
 ) -> None:
     mask = mask.contiguous()
     code = _code(
@@ -147,7 +157,7 @@ def _run(
             shift=push.shift if push and push.rate else None,
         )
     )
-    code(
+    call = code.ready(
         team_size(),
         gradient=gradient.data_ptr(),
         weights=weights.data_ptr(),
@@ -160,6 +170,10 @@ def _run(
         height=size[0],
         width=size[1],
     )
+    if later is None or size == (1, 1):  # masks of single weights are too large to be held
+        call()
+    else:
+        later.add(call, gradient, weights, mask, out)
 
 
 @cache

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prune.kernels import masking, soft_masks
+from prune.kernels.later import Later
 from prune.masks.groups import Tie
 from prune.masks.policy import Site
 
@@ -41,10 +42,12 @@ class Cut:
         sums = masking.sizes(weights, (grid.rows, grid.columns))
         return self.as_scores(grid.sum_sizes(weights) if sums is None else sums)
 
-    def scale(self, weights: Tensor, mask: Tensor, out: Tensor) -> None:
-        """out = M * weights; all are (out, in), and `out` may be `weights`."""
+    def scale(
+        self, weights: Tensor, mask: Tensor, out: Tensor, later: Later | None = None
+    ) -> None:
+        """out = M * weights, perhaps later; all are (out, in), and `out` may be `weights`."""
         grid, groups = self.site.grid, self.groups(mask)
-        if not masking.scale(weights, groups, (grid.rows, grid.columns), out):
+        if not masking.scale(weights, groups, (grid.rows, grid.columns), out, later):
             torch.mul(grid.cells(weights), grid.spread(groups), out=grid.cells(out))
 
     def beside(self) -> soft_masks.Beside:

@@ -171,7 +171,7 @@ class Tie:
             return None
         if len(self.cuts) > 1 or self.cuts[0].site.flipped:
             return None
-        words = Noise(*self.key).words
+        words = Noise(*self.key).words if self.algorithm.noisy else (0, 0)
         return Moment(self.scores.detach(), self.offset, self.threshold, words, beside)
 
     def push_gradient(self) -> None:

@@ -1,6 +1,6 @@
 """Noise that can be drawn again: a function of seed, step and place, so that resume is exact."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -15,8 +15,7 @@ class Noise:
     """ln u - ln(1 - u) with u ~ U(0, 1), the logistic distribution, place by place, for a key."""
 
     def __init__(self, *key: int) -> None:
-        self.start = np.random.SeedSequence([number % 2**63 for number in key])
-        self.words = tuple(int(word) for word in self.start.generate_state(2))
+        self.words = words(*key)
 
     def like(self, tensor: Tensor, first: int = 0) -> Tensor:
         """In the shape, dtype and place of `tensor`, whose first number is at that place.
@@ -33,6 +32,13 @@ class Noise:
         source = torch.Generator(tensor.device)
         source.manual_seed(self.words[0] << 32 | self.words[1])
         return torch.empty_like(tensor).uniform_(generator=source).logit_()
+
+
+@lru_cache(1 << 12)  # asked for twice a step: for the mask, and for its gradient
+def words(*key: int) -> tuple[int, ...]:
+    """Two of 32 bits that are as good as independent of those of any other key."""
+    start = np.random.SeedSequence([number % 2**63 for number in key])
+    return tuple(int(word) for word in start.generate_state(2))
 
 
 def levels(words: tuple[int, ...], first: int, count: int) -> Any:

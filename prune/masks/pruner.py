@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from prune.errors import PolicyError, TrainingError
+from prune.kernels.later import Later
 from prune.masks.groups import OFF, Tie
 from prune.masks.policy import Policy, Rule, Site, resolve
 from prune.masks.refusals import refuse_sharded, refuse_step
@@ -167,8 +168,10 @@ class Pruner:
 
     @torch.no_grad()
     def _put_masked(self, slots: list[Slot]) -> None:
+        later = Later()
         for slot in slots:
-            slot.put_masked()
+            slot.put_masked(later)
+        later.make()
         for tie in self.ties:
             tie.pack()
 
@@ -183,9 +186,11 @@ class Pruner:
         refuse_step(optimizer, args, kwargs)
         for tie in self.learned():
             tie.pressure = self._penalty_factor(tie)
+        later = Later()
         for slot in self.slots:
-            slot.pull_gradient()
-            slot.put_full()
+            slot.pull_gradient(later)
+        later.make()
+        self.restore()
         for tie in self.learned():
             tie.push_gradient()
 

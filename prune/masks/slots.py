@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from prune.kernels import masking
+from prune.kernels.later import Later
 from prune.masks.cuts import Cut
 from prune.masks.groups import Tie
 from prune.masks.layout import matrix
@@ -45,24 +46,25 @@ class Slot:
         (cut,) = self.cuts
         return int(torch.count_nonzero(cut.tie.evaluated())) * cut.site.grid.size
 
-    def put_masked(self) -> None:
+    def put_masked(self, later: Later) -> None:
         """W' = M * W in the model; a bias lives where its row has a live weight."""
         self._follow_device()
         target = matrix(self.module, self.masked)
-        put = self._put_two if len(self.cuts) > 1 else self._put_one
-        self.alive = put(target).to(target.dtype)
+        two = len(self.cuts) > 1
+        alive = self._put_two(target) if two else self._put_one(target, later)
+        self.alive = alive.to(target.dtype)
         self.weight.data = self.masked
         if self.bias is not None and self.full_bias is not None:
             torch.mul(self.full_bias, self.alive, out=self.bias.data)
 
-    def _put_one(self, target: Tensor) -> Tensor:
+    def _put_one(self, target: Tensor, later: Later) -> Tensor:
         """W' of one mask; which rows live."""
         (cut,) = self.cuts
         highest = cut.tie.scale(self.full_matrix(), target)
         if highest is not None:
             return highest > 0
         mask = cut.tie.make()
-        cut.scale(self.full_matrix(), mask, out=target)
+        cut.scale(self.full_matrix(), mask, target, later)
         return cut.site.grid.live_rows(cut.groups(mask))
 
     def _put_two(self, target: Tensor) -> Tensor:
@@ -98,21 +100,21 @@ class Slot:
         if self.bias is not None and self.full_bias is not None:
             self.full_bias.copy_(self.bias.data)
 
-    def pull_gradient(self) -> None:
+    def pull_gradient(self, later: Later) -> None:
         """From dL/dW' to dL/dM of each group (kept) and dL/dW (in place of the gradient)."""
         if self.weight.grad is None:
             return
         gradient = matrix(self.module, self.weight.grad)
         learned = any(cut.tie.scores is not None for cut in self.cuts)
-        if not (learned and self._pulled_at_once(gradient)):
+        if not (learned and self._pulled_at_once(gradient, later)):
             if learned:
                 self._pull(gradient)
             for cut in self.cuts:
-                cut.scale(gradient, cut.tie.make(), out=gradient)
+                cut.scale(gradient, cut.tie.make(), gradient, later)
         if self.bias is not None and self.bias.grad is not None:
             self.bias.grad.mul_(self.alive)
 
-    def _pulled_at_once(self, gradient: Tensor) -> bool:
+    def _pulled_at_once(self, gradient: Tensor, later: Later) -> bool:
         """In one pass over memory, if this processor and grid have it."""
         if len(self.cuts) > 1:
             return self._two_pulled_at_once(gradient)
@@ -123,7 +125,7 @@ class Slot:
         if cut.pulled is None:
             mask, size = cut.groups(tie.make()), (cut.site.grid.rows, cut.site.grid.columns)
             push = tie.push() if size == (1, 1) and weights.is_contiguous() else None
-            cut.pulled = masking.pull(gradient, weights, mask, size, out, push)
+            cut.pulled = masking.pull(gradient, weights, mask, size, out, push, later)
             tie.pushed = cut.pulled is not None and push is not None
         return cut.pulled is not None
 

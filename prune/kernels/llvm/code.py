@@ -26,11 +26,19 @@ class Code:
         return int(self.engine.get_function_address(function))
 
     def __call__(self, threads: int, **arguments: int) -> None:
+        self.ready(threads, **arguments)()
+
+    def ready(self, threads: int, **arguments: int) -> Callable[[], None]:
+        """The call with these arguments, to be made at any time."""
         values = self.buffer(*[arguments[name] for name in self.names])
-        if threads > 1:
-            gnu_parallel()(self.team, ctypes.addressof(values), threads, 0)
-        else:
-            self.work(ctypes.addressof(values), 0, 1)
+
+        def call() -> None:
+            if threads > 1:
+                gnu_parallel()(self.team, ctypes.addressof(values), threads, 0)
+            else:
+                self.work(ctypes.addressof(values), 0, 1)
+
+        return call
 
 
 @cache
