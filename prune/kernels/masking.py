@@ -20,6 +20,7 @@ from prune.kernels.llvm.masking_ir import Pass
 from prune.kernels.llvm.vectors import LANES, bits
 
 SMALL = 1 << 16  # weights: below, a call costs as much as it saves
+HELD = 64  # weights: masks of smaller groups are too large to be held until later
 ALIGNED = 64  # bytes: what streams past the caches is written in whole lines
 
 
@@ -42,7 +43,8 @@ def scale(
     """out = M * W; False if nothing was done.
 
     weights, out: (out, in), perhaps the same. mask: (R, C), fp32 or bytes of 0 and 1, one number a
-    group of `size` weights. later: where the pass may be left to be made, if given.
+    group of `size` weights. later: where the pass may be left to be made, if given; of small groups
+    it is made at once.
     """
     if _lies_on_its_side(weights):
         return scale(weights.T, mask.T, size[::-1], out.T, later)
@@ -68,7 +70,7 @@ def pull(
 
     All but the mask are (out, in). The sums are (R, C); those of single weights lie in `out`, which
     is overwritten, and are pushed on to the scores, of the shape and order of the weights. later:
-    where the pass may be left to be made, if given.
+    as in `scale`.
     """
     if _lies_on_its_side(weights):
         if push is not None:
@@ -170,7 +172,7 @@ def _run(
         height=size[0],
         width=size[1],
     )
-    if later is None or size == (1, 1):  # masks of single weights are too large to be held
+    if later is None or mask.numel() * HELD > weights.numel():
         call()
     else:
         later.add(call, gradient, weights, mask, out)

@@ -42,9 +42,7 @@ class Cut:
         sums = masking.sizes(weights, (grid.rows, grid.columns))
         return self.as_scores(grid.sum_sizes(weights) if sums is None else sums)
 
-    def scale(
-        self, weights: Tensor, mask: Tensor, out: Tensor, later: Later | None = None
-    ) -> None:
+    def scale(self, weights: Tensor, mask: Tensor, out: Tensor, later: Later | None = None) -> None:
         """out = M * weights, perhaps later; all are (out, in), and `out` may be `weights`."""
         grid, groups = self.site.grid, self.groups(mask)
         if not masking.scale(weights, groups, (grid.rows, grid.columns), out, later):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 pytest.importorskip("llvmlite", reason="needs llvmlite: pip install 'prune[cpu]'")
 from prune.kernels import backends, masking, soft_masks
+from prune.kernels.later import Later
 from prune.kernels.llvm import machine
 from prune.kernels.llvm.machine import Machine, host
 from prune.masks.algorithms import L0, Ampere
@@ -107,6 +108,21 @@ def test_pulling_sums_over_groups_and_scales_the_gradient(threads: int) -> None:
             sums.double(), given.sums(before.double() * given.weights), rtol=1e-5, atol=1e-5
         )
         assert torch.equal(given.gradient, before * given.spread), given.size
+        assert untouched(*given.wholes)
+
+
+def test_what_is_put_off_is_made_in_its_order(threads: int) -> None:
+    """Of large groups; what was handed over may be forgotten."""
+    for given in cases():
+        later, before = Later(), [x.clone() for x in (given.gradient, given.out)]
+        masking.pull(given.gradient, given.weights, given.mask, given.size, given.out, later=later)
+        masking.scale(given.weights, given.mask.clone(), given.size, given.out, later)
+        masking.scale(given.gradient, given.mask.clone(), given.size, given.gradient, later)
+        if given.size in [(64, 1), (32, 32), (16, 64)]:
+            assert torch.equal(given.gradient, before[0]) and torch.equal(given.out, before[1])
+        later.make()
+        assert torch.equal(given.gradient, before[0] * given.spread * given.spread), given.size
+        assert torch.equal(given.out, given.weights * given.spread)
         assert untouched(*given.wholes)
 
 

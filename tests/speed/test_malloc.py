@@ -49,7 +49,7 @@ def faults(call: str, **environment: str) -> list[int]:
     "call", ["prune.keep_memory()", "interleaved({'a': lambda draw: 1.0}, rounds=1)"]
 )
 def test_from_the_call_on_no_block_is_mapped_anew(call: str) -> None:
-    large, small, large_kept, small_kept = faults(call)
+    large, _, large_kept, small_kept = faults(call)
     assert large > MANY, "the first ones are new, each time"
     assert max(large_kept, small_kept) < MANY
 
