@@ -1,9 +1,9 @@
 """What malloc does with the memory that a network frees. Of glibc; others have their own ways.
 
 glibc maps each block of more than 32 MB anew and gives it back when it is freed; smaller ones at
-the end of its heap it gives back now and then. The system fills each new page with zeros: at a
-batch of 32 x 384 that is a quarter of a training step (docs/performance.md), and a measured pass
-pays for it or not by what its process did before (docs/notes/measuring.md).
+the end of its heap it gives back now and then. The system fills each new page with zeros: of a
+training step with a batch of 32 x 384 that was half the time (docs/notes/measuring.md), and a
+measured pass pays for it or not by what its process did before.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_"
 def keep_memory() -> None:
     """Let malloc keep all that is freed for the next pass, from now on, in this whole process.
 
-    Takes a fifth to a third more memory at the peak. Does nothing without glibc, or where the
+    Takes up to a third more memory at the peak. Does nothing without glibc, or where the
     environment says how malloc is to work: with GLIBC_TUNABLES, even an empty one, or MALLOC_*.
     """
     if any(name in os.environ for name in CHOSEN):
