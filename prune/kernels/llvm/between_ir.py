@@ -27,7 +27,7 @@ def module(packs: bool) -> str:
 
     seen: two integers a thread, of those above and those inside.
     """
-    return "\n".join([openmp(), DECLARATIONS, _work(packs), team()])
+    return "\n".join([openmp(), vectors.DECLARATIONS, DECLARATIONS, _work(packs), team()])
 
 
 def _work(packs: bool) -> str:
@@ -42,7 +42,9 @@ def _work(packs: bool) -> str:
     f.store("i64", "0", above)
     f.store("i64", "0", found)
     with f.loop(first, last, LANES) as i:
-        values = vectors.load(f, f.at(a["values"], f.mul(i, 4)))
+        place = f.at(a["values"], f.mul(i, 4))
+        vectors.coming(f, place)
+        values = vectors.load(f, place)
         over = f.let(f"fcmp ogt {FLOATS} {values}, {high}")
         byte = f.let(f"zext {BITS} {over} to <{LANES} x i8>")
         f.store(f"<{LANES} x i8>", byte, f.at(a["mask"], i), 1)
