@@ -1,8 +1,8 @@
 """Calls of machine code that are put off, to be made one after the other.
 
-A pass over megabytes leaves nothing of Python in the processor's caches: what leads to the next
-one then takes 60 to 110 microseconds (seen by hand), several times what it takes otherwise. So what
-Python does for all matrices comes first, and the passes themselves after that.
+A pass over megabytes leaves nothing of Python in the processor's caches, and what leads to the next
+one then takes several times as long. So what Python does for all matrices comes first, and the
+passes themselves after that (docs/notes/measuring.md).
 """
 
 from collections.abc import Callable

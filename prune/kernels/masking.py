@@ -159,7 +159,7 @@ def _run(
             shift=push.shift if push and push.rate else None,
         )
     )
-    call = code.ready(
+    call = code.prepared(
         team_size(),
         gradient=gradient.data_ptr(),
         weights=weights.data_ptr(),

@@ -15,7 +15,7 @@ class Noise:
     """ln u - ln(1 - u) with u ~ U(0, 1), the logistic distribution, place by place, for a key."""
 
     def __init__(self, *key: int) -> None:
-        self.words = words(*key)
+        self.words = words_of(*key)
 
     def like(self, tensor: Tensor, first: int = 0) -> Tensor:
         """In the shape, dtype and place of `tensor`, whose first number is at that place.
@@ -35,7 +35,7 @@ class Noise:
 
 
 @lru_cache(1 << 12)  # asked for twice a step: for the mask, and for its gradient
-def words(*key: int) -> tuple[int, ...]:
+def words_of(*key: int) -> tuple[int, ...]:
     """Two of 32 bits that are as good as independent of those of any other key."""
     start = np.random.SeedSequence([number % 2**63 for number in key])
     return tuple(int(word) for word in start.generate_state(2))

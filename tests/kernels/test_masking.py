@@ -115,12 +115,17 @@ def test_what_is_put_off_is_made_in_its_order(threads: int) -> None:
     """Of large groups; what was handed over may be forgotten."""
     for given in cases():
         later, before = Later(), [x.clone() for x in (given.gradient, given.out)]
-        masking.pull(given.gradient, given.weights, given.mask, given.size, given.out, later=later)
+        both = given.gradient, given.weights
+        right = given.sums(given.gradient.double() * given.weights)
+        sums = masking.pull(*both, given.mask, given.size, given.out, later=later)
         masking.scale(given.weights, given.mask.clone(), given.size, given.out, later)
         masking.scale(given.gradient, given.mask.clone(), given.size, given.gradient, later)
         if given.size in [(64, 1), (32, 32), (16, 64)]:
             assert torch.equal(given.gradient, before[0]) and torch.equal(given.out, before[1])
         later.make()
+        assert sums is not None
+        if given.size != (1, 1):  # of single weights they were in `out`
+            torch.testing.assert_close(sums.double(), right, rtol=1e-5, atol=1e-5)
         assert torch.equal(given.gradient, before[0] * given.spread * given.spread), given.size
         assert torch.equal(given.out, given.weights * given.spread)
         assert untouched(*given.wholes)

@@ -65,10 +65,15 @@ def test_what_the_environment_says_stays(name: str) -> None:
 
 
 def test_without_glibc_it_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    for name in CHOSEN:
+        monkeypatch.delenv(name, raising=False)
     for problem in (AttributeError, OSError, TypeError):
 
         def missing(name: None, problem: type[Exception] = problem) -> None:
+            asked.append(problem)
             raise problem("mallopt")
 
         monkeypatch.setattr(ctypes, "CDLL", missing)
         keep_memory()
+    assert asked == [AttributeError, OSError, TypeError]

@@ -26,9 +26,9 @@ class Code:
         return int(self.engine.get_function_address(function))
 
     def __call__(self, threads: int, **arguments: int) -> None:
-        self.ready(threads, **arguments)()
+        self.prepared(threads, **arguments)()
 
-    def ready(self, threads: int, **arguments: int) -> Callable[[], None]:
+    def prepared(self, threads: int, **arguments: int) -> Callable[[], None]:
         """The call with these arguments, to be made at any time."""
         values = self.buffer(*[arguments[name] for name in self.names])
 
