@@ -14,6 +14,7 @@ import datetime
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -105,9 +106,8 @@ def plain_seconds(dense: list[str], runs: Path) -> tuple[float, Record]:
 
 
 def shown(override: str) -> str:
-    """An override without the folders of this machine."""
-    name, equals, value = override.partition("=")
-    return f"{name}={Path(value).name}" if equals and Path(value).is_absolute() else override
+    """An override without the folders of this machine, those within `experiment:...` too."""
+    return re.sub(r"=(/[^\s',]+)", lambda found: f"={Path(found[1]).name}", override)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,17 +33,19 @@ print(faults(80), faults(8))
 MANY = 150  # five blocks of 80 MB have 200 pages at least, of 2 MB; of 4 KB they have 100,000
 
 
-def faults(call: str, **environment: str) -> list[int]:
-    """Of blocks of 80 and of 8 MB: before the call, and after it."""
+def numbers(script: str, **environment: str) -> list[int]:
+    """What a script prints in a process of its own, where malloc is left alone or as told."""
     clean = {name: value for name, value in os.environ.items() if name not in CHOSEN}
     done = subprocess.run(
-        [sys.executable, "-c", FAULTS.format(call)],
-        capture_output=True,
-        text=True,
-        env=clean | environment,
+        [sys.executable, "-c", script], capture_output=True, text=True, env=clean | environment
     )
     assert done.returncode == 0, done.stderr
     return [int(word) for word in done.stdout.split()]
+
+
+def faults(call: str, **environment: str) -> list[int]:
+    """Of blocks of 80 and of 8 MB: before the call, and after it."""
+    return numbers(FAULTS.format(call), **environment)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,53 @@ def test_without_glibc_it_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ctypes, "CDLL", missing)
         keep_memory()
     assert asked == [AttributeError, OSError, TypeError]
+
+
+HUGE = r"""
+import re
+from pathlib import Path
+import torch
+import prune
+from prune.speed import malloc
+
+def megabytes(file, entry):
+    found = re.findall(entry + r": +(\d+) kB", Path("/proc/self", file).read_text())
+    return sum(map(int, found)) // 1024
+
+{}
+before = megabytes("status", "VmRSS")
+prune.keep_memory()
+prune.keep_memory()
+asking = megabytes("status", "VmRSS") - before
+blocks = [torch.ones(100 << 20, dtype=torch.uint8) for _ in range(2)]
+print(megabytes("smaps", "AnonHugePages"), asking)
+"""
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+asked_for = pytest.mark.skipif(
+    not SWITCH.exists() or "[madvise]" not in SWITCH.read_text(),
+    reason="the system does not give huge pages to those who ask, and to nobody else",
+)
+
+
+@asked_for
+def test_what_is_taken_after_the_call_lies_in_huge_pages_and_asking_costs_nothing() -> None:
+    thread = "import threading as t; other = t.Thread(target=prune.keep_memory); other.start()"
+    for before in ("", thread + "; other.join()"):
+        pages, asking = numbers(HUGE.format(before))
+        assert pages >= 190, "of 200 MB that are written to"
+        assert asking <= 10
+
+
+@asked_for
+@pytest.mark.parametrize(
+    "scarce",
+    [
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))",
+        "import resource; resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))",
+        "malloc.STRICT = malloc.OVERCOMMIT.read_text().strip()",  # as if it were the strict way
+        "malloc.os.sysconf = lambda name: 1 << 50",  # more than there are addresses
+    ],
+)
+def test_where_addresses_are_scarce_nobody_asks(scarce: str) -> None:
+    pages, _ = numbers(HUGE.format(scarce))
+    assert pages <= 10
