@@ -28,7 +28,7 @@ def keep_memory() -> None:
     who ask (`/sys/kernel/mm/transparent_hugepage/enabled` says `madvise`), or for all.
 
     To be called in the main thread: others have heaps of their own, of at most 64 MB.
-    Takes up to a third more memory at the peak. Does nothing without glibc, or where the
+    Takes up to two fifths more memory at the peak. Does nothing without glibc, or where the
     environment says how malloc is to work: with GLIBC_TUNABLES, even an empty one, or MALLOC_*.
     """
     if any(name in os.environ for name in CHOSEN):
