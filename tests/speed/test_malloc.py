@@ -104,7 +104,7 @@ print(megabytes("smaps", "AnonHugePages"), asking)
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 asked_for = pytest.mark.skipif(
     not SWITCH.exists() or "[madvise]" not in SWITCH.read_text(),
-    reason="the system does not give huge pages to those who ask, and to nobody else",
+    reason="huge pages are not given on request here: always, or never",
 )
 
 
