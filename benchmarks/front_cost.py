@@ -6,7 +6,8 @@ Everything is done by `prune train`, with the overrides given here, for each of 
 as it was published (a teacher asked in every step, padded to one length, every point a run of its
 own), then one cure after the other (or only the `--ways` named; of every one of `--seeds`, where
 they are given). A plain fine-tuning is the dense network trained for as many
-epochs on the same machine. Nothing else should run beside it.
+epochs on the same machine. Nothing else should run beside it. `table.py` puts the record where
+docs/cost.md names it.
 """
 
 import argparse
@@ -84,6 +85,7 @@ def front(
         for value in densities:
             train([*asked, f"target.density={value:g}"], runs)
     found = records(runs, group)
+    found.sort(key=lambda r: -r.config["target"]["density"])  # a trunk is done before its forks
     by = {f"{r.config['target']['density']:g}": r for r in found}
     seconds = spent(found)
     return Front(

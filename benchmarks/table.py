@@ -1,19 +1,22 @@
-"""Write the performance tables of README and docs/performance.md from `results/*/*.json`.
+"""Write the tables of README, docs/performance.md and docs/cost.md from what was measured.
 
     python benchmarks/table.py [--check]
 
-README has the published networks and the goals that were missed, a column a machine; the page has
-everything, a table a file. They stand between two comments. `--check` changes nothing and fails if
-one of the two is out of date.
+README has the published networks and the goals that were missed, a column a machine; the page
+about performance has everything in `results/*/*.json`, a table a file; that about costs the fronts
+in `recorded/`. They stand between two comments. `--check` changes nothing and fails if one of the
+pages is out of date.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import block_sparse_table
+import front_table
 from block_sparse_table import missed
 from common import RESULTS, Row, machine, read
 
@@ -168,11 +171,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    for name, made in TABLES.items():
+    pages: dict[str, Callable[[str], str]] = {"docs/cost.md": front_table.updated}
+    pages |= {name: partial(updated, table=made(), name=name) for name, made in TABLES.items()}
+    for name, renewed in pages.items():
         text = (ROOT / name).read_text()
-        new = updated(text, made(), name)
+        new = renewed(text)
         if check and new != text:
-            sys.exit(f"{name}'s table is out of date: run python benchmarks/table.py")
+            sys.exit(f"a table of {name} is out of date: run python benchmarks/table.py")
         if not check:
             (ROOT / name).write_text(new)
 

@@ -26,6 +26,7 @@ def script(name: str) -> ModuleType:
 
 common = script("common")
 block_sparse_table = script("block_sparse_table")
+front_table = script("front_table")
 table = script("table")
 cases = script("block_sparse_cases")
 
@@ -217,3 +218,25 @@ def test_a_record_names_no_folder_of_the_machine() -> None:
     assert shown(asked) == "model.name_or_path=" + inner.format("minilm", "SST-2")
     assert shown("task.data_dir=/data/SST-2") == "task.data_dir=SST-2"
     assert shown("measure.grid=[[8,64]]") == "measure.grid=[[8,64]]"
+
+
+def test_a_front_is_a_line_a_way_in_the_order_of_its_densities(tmp_path: Path) -> None:
+    def front(way: str, each: float, quality: dict[str, float]) -> dict[str, Any]:
+        return {"way": way, "each": each, "steps": 1000, "quality": quality}
+
+    trunk_first = {"0.1": 70.04, "0.8": 80.0, "0.25": 75.0}
+    fronts = [
+        front("own", 1.0, {"0.8": 81.0, "0.25": 76.0, "0.1": 71.0}),
+        front("forked", 0.5, trunk_first),
+        front("forked", 0.61, trunk_first | {"0.8": 82.0}),
+    ]
+    (tmp_path / "front_cost_x.json").write_text(json.dumps({"fronts": fronts}))
+    begin, end = "<!-- front_cost_x: made by benchmarks/table.py -->\n", "<!-- /front -->"
+    page = front_table.updated(f"before\n\n{begin}old\n{end}\n\nafter", tmp_path)
+    lines = page.splitlines()
+    assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
+    assert lines[4].endswith("| 0.8 | 0.25 | 0.1 | mean |")
+    assert lines[6] == "| own | 1.00 | 1,000 | 81.0 | 76.0 | 71.0 | 76.0 |"
+    forked = "81.0 (80.0-82.0) | 75.0 (75.0) | 70.0 (70.0) | 75.3"
+    assert lines[7] == f"| forked | 0.50-0.61 | 1,000 | {forked} |"
+    assert front_table.updated(page, tmp_path) == page

@@ -95,7 +95,7 @@ def test_every_command_has_help_with_an_example_of_its_own(name: str, tmp_path: 
     check_prune(shlex.split(examples[0])[1:], tmp_path)
 
 
-def test_the_performance_table_is_made_from_the_result_files() -> None:
+def test_the_tables_are_made_from_the_result_files() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "table.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -104,6 +104,9 @@ def test_the_performance_table_is_made_from_the_result_files() -> None:
     assert [*results.glob("*/*.json")]
     for path in results.rglob("*.json"):
         assert f"benchmarks/results/{path.relative_to(results)}" in text
+    text = (ROOT / "docs" / "cost.md").read_text()
+    for path in (ROOT / "benchmarks" / "recorded").glob("front_cost_*.json"):
+        assert f"<!-- {path.stem}: made by benchmarks/table.py -->" in text
 
 
 def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
