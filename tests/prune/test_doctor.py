@@ -33,6 +33,16 @@ def test_a_store_that_cannot_be_opened_is_a_problem(
     assert findings(capsys)["store"]["verdict"] == "PROBLEM"
 
 
+@pytest.mark.parametrize(
+    ("best", "native"), [("avx512_bf16", True), ("avx2", False), (None, False)]
+)
+def test_a_processor_that_multiplies_bf16_is_said_to(
+    best: str | None, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "vectors", lambda: best)
+    assert any(f.what == "bf16" for f in doctor.devices()) == native
+
+
 def test_a_package_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.metadata.version
     monkeypatch.setattr(
