@@ -24,7 +24,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results"  # a folder a machine, from which tables are made
+RECORDED = Path(__file__).parent / "recorded"  # of whole runs and sweeps
 MIN_PAIRS = 20
 PACKAGES = ("prune", "torch", "transformers", "hydra-core", "optuna", "numpy")
 

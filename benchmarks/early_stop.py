@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common import RECORDED
+
 from prune.store import Store
 from prune.store.reading import metric_lines
 from sweeps.early_stop import COMPARABLE, RUNGS, EarlyStop, Race
 from sweeps.search import MEASURES, measured
 
-RECORDED = Path(__file__).parent / "recorded"  # README's table is made of other files
 CURVES, RESULT = RECORDED / "early_stop_curves.json", RECORDED / "early_stop.json"
 GOALS = (("quality",), ("quality", "speedup"), ("quality", "speedup", "density"))
 MARGINS = (0.05, 0.1, 0.2, 0.3)

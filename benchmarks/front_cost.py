@@ -15,7 +15,6 @@ import datetime
 import itertools
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common import environment
+from common import RECORDED, environment
+from sweep_front import without_folders
 
 from prune.records import Record
 from prune.store import Store
 
-RECORDED = Path(__file__).parent / "recorded"
 WORK = ("data", "teacher", "training")  # not what evidence costs: that is the same for all
 CURES: dict[str, tuple[str, ...]] = {
     "as published": (
@@ -107,11 +106,6 @@ def plain_seconds(dense: list[str], runs: Path) -> tuple[float, Record]:
     return spent([record]), record
 
 
-def shown(override: str) -> str:
-    """An override without the folders of this machine, those within `experiment:...` too."""
-    return re.sub(r"=(/[^\s',]+)", lambda found: f"={Path(found[1]).name}", override)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="of the file: recorded/front_cost_NAME.json")
@@ -135,9 +129,10 @@ def main() -> None:
         fronts.append(front(way, asked.overrides, densities, runs, plain, seed))
         one = fronts[-1]
         print(f"{way:34} {one.seconds:8.1f} s   {one.each:6.2f} fine-tunings a point", flush=True)
+    overrides = without_folders(" ".join(asked.overrides))
     content = {
         "benchmark": "front_cost",
-        "about": f"a front of {len(densities)} points: {' '.join(map(shown, asked.overrides))}",
+        "about": f"a front of {len(densities)} points: {overrides}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "environment": environment(asked.threads),
         "plain_seconds": round(plain, 1),

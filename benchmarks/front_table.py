@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-RECORDED = Path(__file__).parent / "recorded"
+from common import RECORDED
+
 PLACE = re.compile(
     r"(<!-- (front_cost_\w+): made by benchmarks/table.py -->\n).*?(<!-- /front -->)", re.DOTALL
 )

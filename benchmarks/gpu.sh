@@ -42,15 +42,18 @@ done
 
 run() { # SECONDS COMMAND...: prints it, and how long it took
     local limit=$1 start=$SECONDS; shift
-    echo "+ $*"
+    { printf '+'; printf ' %q' "$@"; echo; } >&2  # stdout is the command's
     [ -n "$dry" ] && return
     timeout -k 10 "$limit" "$@" || { echo "FAILED, or more than $limit s: $*" >&2; failed=1; }
-    echo "  $((SECONDS - start)) s"
+    echo "  $((SECONDS - start)) s" >&2
 }
 bench() { local limit=$1 script=$2; shift 2; run "$limit" "$python" "$root/benchmarks/$script.py" "$@" --device "$device" ${out:+--out "$out"}; }
 cli() { local limit=$1; shift; run "$limit" "$python" -P -m prune "$@"; }
 
-kept=${out:-$root/benchmarks/recorded}
+if [ -z "$dry" ] && ! why=$("$python" -c 'import torch, transformers' 2>&1); then
+    echo "$python cannot run this: ${why##*$'\n'}; PYTHON=... names another one" >&2
+    exit 1
+fi
 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -60,8 +63,8 @@ fi
 export PYTHONPATH=$root:$work/site${PYTHONPATH:+:$PYTHONPATH} PRUNE_RUNS=$work/runs HF_HUB_OFFLINE=1
 cd "$work" || exit 1
 
-size=(--batch 16 --length 384 --bf16 --layers 4)
-[ -n "$quick" ] && size=(--batch 2 --length 64 --layers 1)
+size=(--batch 16 --length 384 --bf16 --layers 4) batches=8,32
+[ -n "$quick" ] && size=(--batch 2 --length 64 --layers 1) batches=8
 
 # P2: a fine-pruning step over a plain step.
 bench 60 step_overhead sigmoid_threshold "${size[@]}" --geometry "hybrid 32x32 + neurons" "heads + neurons"
@@ -70,7 +73,7 @@ bench 60 step_overhead topk "${size[@]}" --geometry 1x1 "hybrid 32x32 + neurons"
 bench 60 teacher_cost "${size[@]}"
 # P6: the published networks.
 if [ -n "$shapes" ]; then
-    bench 90 published_shapes networks --shapes "$shapes" --runtime eager,bf16 --batch "${quick:+8}${quick:-8,32}" --length 128 --inputs padded ${quick:+--quick --rounds 5}
+    bench 90 published_shapes networks --shapes "$shapes" --runtime eager,bf16 --batch "$batches" --length 128 --inputs padded ${quick:+--quick --rounds 5}
     bench 60 published_shapes factors --runtime eager,bf16,compiled_bf16 --batch 8 --length 128 --inputs padded ${quick:+--quick --rounds 5}
 else
     echo "left out: published networks, which want --shapes"
@@ -84,11 +87,11 @@ if [ -n "$model" ] && [ -n "$squad" ]; then
     [ -n "$quick" ] && samples=(task.max_train_samples=64 task.max_eval_samples=16 trials=2 slots=1 train.batch_size=4)
     settings=(model=minilm_l6 "model.name_or_path=$model" "task.data_dir=$squad" task.max_length=256
         train.epochs=2 train.lr=2e-4 "${samples[@]}")
-    cli 240 sweep hybrid_pareto "${settings[@]}" "train.lr=2e-4" teacher=none "measure.grid=[[32,256],[1,256]]"
+    cli 240 sweep hybrid_pareto "${settings[@]}" teacher=dense "measure.grid=[[32,256],[1,256]]"
     cli 60 report --json >"$work/report.json"
-    if [ -z "$dry" ]; then mkdir -p "$kept" && cp "$work/report.json" "$kept/sweep_squad.json"; fi
+    bench 60 sweep_front sweep_squad <"$work/report.json"
 else
     echo "left out: the sweep, which wants --model and --squad"
 fi
-echo "$SECONDS s in all; results in ${out:-$root/benchmarks/results and $kept}"
+echo "$SECONDS s in all; results in ${out:-$root/benchmarks/results and recorded}"
 exit "$failed"

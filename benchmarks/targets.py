@@ -22,14 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import environment
+from common import RECORDED, environment
 from transformers import PreTrainedModel
 
 import prune
 from prune.speed import measure
 from prune.store import Store
 
-RECORDED = Path(__file__).parent / "recorded"
 LEARNED = ("topk", "threshold", "sigmoid_threshold", "l0", "magnitude")
 POLICIES = (
     ("attention=block", "attention.block=[32,32]", "ffn=neurons"),

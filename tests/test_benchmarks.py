@@ -212,12 +212,14 @@ def test_many_rows_are_a_line_each() -> None:
 
 
 def test_a_record_names_no_folder_of_the_machine() -> None:
-    shown = script("front_cost").shown
+    shown = script("sweep_front").without_folders
     inner = "'experiment:dense model.name_or_path={} task.data_dir={}'"
     asked = "model.name_or_path=" + inner.format("/data/minilm", "/data/SST-2")
     assert shown(asked) == "model.name_or_path=" + inner.format("minilm", "SST-2")
-    assert shown("task.data_dir=/data/SST-2") == "task.data_dir=SST-2"
-    assert shown("measure.grid=[[8,64]]") == "measure.grid=[[8,64]]"
+    assert shown(["task.data_dir=/data/SST-2", 1]) == ["task.data_dir=SST-2", 1]
+    assert shown({"path": "/data/runs/x/8892d9e3"}) == {"path": "8892d9e3"}
+    for text in ("measure.grid=[[8,64]]", "attention=a/b ../c", "+experiment=x"):
+        assert shown(text) == text
 
 
 def test_a_front_is_a_line_a_way_in_the_order_of_its_densities(tmp_path: Path) -> None:

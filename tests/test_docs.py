@@ -95,6 +95,27 @@ def test_every_command_has_help_with_an_example_of_its_own(name: str, tmp_path: 
     check_prune(shlex.split(examples[0])[1:], tmp_path)
 
 
+@pytest.mark.parametrize(("quick", "batches"), [([], ["8,32", "8"]), (["--quick"], ["8", "8"])])
+def test_the_gpu_figures_ask_for_what_scripts_and_commands_know(
+    quick: list[str], batches: list[str], tmp_path: Path
+) -> None:
+    files = ["--model", str(tmp_path), "--squad", str(tmp_path), "--shapes", "shapes.csv"]
+    script = ROOT / "benchmarks" / "gpu.sh"
+    command = ["bash", str(script), "--dry", "--out", str(tmp_path), *files, *quick]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    asked = [shlex.split(line[2:]) for line in said.splitlines() if line.startswith("+ ")]
+    scripts = [words[1:] for words in asked if words[1].endswith(".py")]
+    assert len(scripts) == 7 and len(asked) == 9
+    for path, *words in scripts:
+        for word in words:
+            assert not word.startswith("--") or f'"{word}"' in Path(path).read_text(), word
+    parts = [words for words in scripts if words[0].endswith("published_shapes.py")]
+    assert [words[words.index("--batch") + 1] for words in parts] == batches
+    for words in (words for words in asked if not words[1].endswith(".py")):
+        assert words[1:4] == ["-P", "-m", "prune"]
+        check_prune(words[4:], tmp_path)
+
+
 def test_the_tables_are_made_from_the_result_files() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "table.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
