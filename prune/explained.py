@@ -13,7 +13,7 @@ from prune.speed.protocol import Ratio
 
 FALLING = 1.5  # twice the batch has to take that many times as long, else it is launch-bound
 MOSTLY = 0.95  # share of non-zero weights from which on the zeros are not worth a word
-WORDS = {"compiled": "torch.compile"}
+WORDS = {"compiled": "torch.compile", "onnx": "ONNX Runtime"}
 
 
 @dataclass(frozen=True)

@@ -18,40 +18,35 @@ from transformers import PreTrainedModel
 
 from prune.artifact import checkpoint
 from prune.artifact.shape import outline_of
-from prune.errors import MissingInputError
 from prune.explained import Explanation, Layer, Rounding, Side, Split, aligned, launch_bound_below
 from prune.nonorm import replace_norms
 from prune.opening import Opened, dense_of
 from prune.speed import measure
-from prune.speed.inputs import one_pass, writes
+from prune.speed.inputs import one_pass
 from prune.speed.latency import Profile
 from prune.speed.lease import Lease
 from prune.speed.machine import best_device
 from prune.speed.memory import check_fits, fitting
 from prune.speed.parts import Part, Spans, clocked, operations, parts_of, seconds
-from prune.speed.protocol import Pass, Ratio, Times, bootstrap, interleaved
-from prune.speed.runtimes import Compiled, Eager, Runtime, TorchInt8
+from prune.speed.protocol import Pass, Ratio, bootstrap, interleaved
+from prune.speed.runtimes import Eager
 from prune.speed.workload import Workload
+from prune.unpruned import RUNTIMES, faster_unpruned
 
 LARGEST = 8  # the batch up to which this is looked for, at least
-FIRST: dict[str, Callable[[PreTrainedModel], Runtime]] = {
-    "compiled": lambda model: Compiled(model, None),
-    "bf16": lambda model: Eager(model, "bf16"),
-    "int8": lambda model: TorchInt8(model, None),
-}
 OURS, DENSE, ROUNDED = "ours", "dense", "rounded"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A cell, and which of FIRST are tried on the dense network."""
+    """A cell, and which of RUNTIMES are tried on the dense network."""
 
     batch: int
     length: int
     rounds: int = 7
     threads: int | None = None
     seed: int = 0
-    first: tuple[str, ...] = tuple(FIRST)
+    first: tuple[str, ...] = tuple(RUNTIMES)
 
 
 @dataclass
@@ -84,7 +79,9 @@ def explain(found: Opened, asked: Asked, profile: Profile | None, lease: Lease) 
     with measure.threads(asked.threads), lease.exclusive():
         with fitting(f"batch {asked.batch} x {asked.length}"):
             times = interleaved(_passes(networks, works, asked), asked.rounds, asked.seed)
-            first, notes = _first(networks[DENSE].model, works[asked.batch], asked)
+            first, notes = faster_unpruned(
+                networks[DENSE].model, works[asked.batch], asked.first, asked.rounds, asked.seed
+            )
         cell = measure.cell(times, (DENSE, OURS), works[asked.batch], Eager(found.model))
     layers, by_operations, predicted_by = _layers(networks, works[asked.batch], profile)
     weights = measure.count(found.model)
@@ -228,23 +225,3 @@ def _roundings(networks: Mapping[str, Network]) -> list[Rounding]:
             gain = Ratio(statistics.median(ratios), *bootstrap(ratios))
             found.append(Rounding(part.layer, part.units, other.units, gain))
     return found
-
-
-def _first(
-    dense: PreTrainedModel, work: Workload, asked: Asked
-) -> tuple[dict[str, Ratio], list[str]]:
-    """How much faster the dense network is in other runtimes, and what could not be tried."""
-    passes, notes = {DENSE: work.timed(Eager(dense), dense, asked.seed)}, []
-    for name in asked.first:
-        try:
-            if name != "bf16" and writes(dense):
-                raise MissingInputError("it writes text")
-            if name == "int8" and dense.device.type == "cuda":
-                raise MissingInputError("torch has it on the processor only")
-            passes[name] = work.timed(FIRST[name](dense), dense, asked.seed)
-        except MissingInputError as error:
-            notes.append(f"{name} was not tried on the dense model: {error}")
-    if len(passes) == 1:
-        return {}, notes
-    times: Times = interleaved(passes, asked.rounds, asked.seed)
-    return {name: times.speedup(DENSE, name) for name in passes if name != DENSE}, notes

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 ABOUT = """\
 Time every layer of a run's model, or that of a folder, beside the dense network it was cut from:
 its share of the time, measured and predicted; whether the time falls with the batch; what rounding
-its widths would buy; and what torch.compile, bf16 or int8 would give the dense network first.
+its widths would buy; and what torch.compile, ONNX Runtime, bf16 or int8 would give the dense
+network first.
 
 Predicted is what `prune profile` says if it has measured this setting, else the operations."""
-FIRST = ("compiled", "bf16", "int8")
+FIRST = ("compiled", "onnx", "bf16", "int8")
 
 
 def main(argv: list[str]) -> int:

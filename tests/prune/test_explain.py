@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from prune.explained import (
 from prune.speed import latency
 from prune.speed.latency import Profile, Setting
 from prune.speed.protocol import Ratio
+from prune.speed.runtimes import Eager
+from prune.speed.workload import Workload
+from prune.unpruned import RUNTIMES, faster_unpruned
 from tests import tiny
 
 Prune = Callable[..., str]
@@ -96,6 +100,19 @@ def test_without_norms_it_is_rounded_without_norms(prune: Prune, tmp_path: Path)
     checkpoint.save(model, tmp_path / "plain")
     found = json.loads(prune(f"explain {tmp_path}/plain {HERE} --first none --json"))
     assert found["roundings"][0]["rounded"] == 32
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, when it compiles or quantizes
+def test_what_other_runtimes_give_is_the_dense_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, work = tiny.bert(), Workload(2, 16)
+    for make in RUNTIMES.values():
+        work.check([Eager(model), make(model)], model, 0)
+    found, notes = faster_unpruned(model, work, list(RUNTIMES), 3, 0)
+    assert list(found) == list(RUNTIMES) and not notes
+    assert all(ratio.low <= ratio.median <= ratio.high for ratio in found.values())
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    found, (note,) = faster_unpruned(model, work, ["onnx"], 3, 0)
+    assert not found and "pip install 'prune[onnx]'" in note
 
 
 def foreign(folder: Path) -> Path:
