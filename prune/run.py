@@ -119,11 +119,11 @@ def keep(work: Work, model: PreTrainedModel, stage: str, name: str) -> Point:
     point = evidence(work.config, path, work.dense, work.task, work.lease, stage, work.difference)
     work.narrator.measured(point)
     work.folder.spent_on("measuring")
-    whole = work.dense.num_parameters()
-    measured = work.goal.measured if work.goal else None
-    line = verdict(work.config, point, whole, work.density, measured)
-    if stage == "pruned" and line:
-        work.narrator.say(line)
+    if stage == "pruned" and work.config.train.epochs:  # else another run was asked for a target
+        measured = work.goal.measured if work.goal else None
+        whole = work.dense.num_parameters()
+        if line := verdict(work.config, point, whole, work.density, measured):
+            work.narrator.say(line)
     return point
 
 

@@ -121,6 +121,18 @@ def test_another_runs_model_is_filled_and_its_lineage_recorded(
     assert "is done already" in capsys.readouterr().out
 
 
+def test_a_target_was_asked_of_the_run_that_pruned(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRUNE_RUNS", str(finished))
+    assert main(["train", "+experiment=toy", *QUICK, "target.density=0.6"]) == 0
+    assert "target      0.6 met" in capsys.readouterr().out
+    run_id = Store(finished).records()[-1].run_id
+    assert main(["train", f"from_run={run_id}", "fill.epochs=1", "train.max_steps=8"]) == 0
+    assert [p.stage for p in Store(finished).records()[-1].points] == ["pruned", "filled"]
+    assert "target" not in capsys.readouterr().out
+
+
 def test_a_small_model_that_is_not_equal_stops_the_run_and_names_the_layer(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
