@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.deploy import Shipped
 from analysis.metrics import Metric
 from prune.errors import MissingInputError
+from prune.records import readable
 
 
 def recommend(
@@ -85,7 +86,7 @@ def missed(file: Shipped, y: Metric, max_drop: float, latency_ms: float | None) 
         wrong.append(f"a drop of {file.drop:.1f} {y.label} (with {y.noise:g} for noise, "
                      f"at most {max_drop:g})")  # fmt: skip
     if latency_ms is not None and file.slow_ms > latency_ms:
-        wrong.append(f"up to {file.slow_ms:.3g} ms (at most {latency_ms:g})")
+        wrong.append(f"up to {readable(file.slow_ms)} ms (at most {latency_ms:g})")
     return wrong
 
 

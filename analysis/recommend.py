@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from analysis.family import BLOCK_SPARSE
 from prune.errors import UsageError
+from prune.records import readable
 
 if TYPE_CHECKING:
     from analysis.deploy import Shipped
@@ -88,7 +89,7 @@ def lines(found: dict[str, Any], y: "Metric") -> list[str]:
 def shipped_lines(file: "Shipped", y: "Metric") -> list[str]:
     return [
         f"exported to {file.folder}/  ({file.file}, README.md); measured from that file: {y.label} "
-        f"{y.show(file.quality)} ({-file.drop:+.1f}), {file.ms:.3g} ms in {file.runtime}, "
+        f"{y.show(file.quality)} ({-file.drop:+.1f}), {readable(file.ms)} ms in {file.runtime}, "
         f"{file.size_mb:.1f} MB, logits within {file.difference:.0e}"
     ]
 

@@ -20,7 +20,7 @@ from prune.masks.anatomy import Anatomy, Left
 from prune.masks.policy import Policy
 from prune.masks.pruner import Pruner
 from prune.nonorm import replace_norms
-from prune.records import Latency, Point
+from prune.records import Latency, Point, readable
 from prune.speed import measure
 from prune.speed.lease import Lease
 from prune.speed.machine import best_device, device_name
@@ -47,7 +47,7 @@ def goal_of(
         return Goal(lambda p: p.density(), target.density, f"target.density={target.density:g}")
     if target.params is not None:
         anatomy = Anatomy(model, config.shrink.round_to)
-        words = f"target.params={target.params:g}"
+        words = f"target.params={readable(target.params)}"
         share = target.params / anatomy.parameters
         _must_shrink(words, share, f"the network has {anatomy.parameters:,} parameters")
         return Goal(lambda p: anatomy.left(p).parameters / anatomy.parameters, share, words)
@@ -92,14 +92,15 @@ def verdict(
     if _close(got, asked):
         met = "met"
     elif unit and low <= asked <= high:
-        met = f"met within the noise of the measurement ({low:.3g} to {high:.3g})"
+        met = f"met within the noise of the measurement ({readable(low)} to {readable(high)})"
     elif _close(then, asked) or then * interval[0] <= asked <= then * interval[1]:
-        met = f"met when the dense network took {then_ms:.3g} ms; now it takes {cell.dense_ms:.3g}"
+        then_now = f"took {readable(then_ms)} ms; now it takes {readable(cell.dense_ms)}"
+        met = f"met when the dense network {then_now}"
     else:
         off, spread = abs(got / asked - 1), measured.spread if measured else 0.0
         why = f"; measurements on the way differ by {spread:.0%}" if off <= spread else ""
         met = f"missed by {off:.0%}{why}"
-    return f"target      {asked:,.4g}{unit} {met}: {got:,.4g}{unit}"
+    return f"target      {readable(asked, 4)}{unit} {met}: {readable(got, 4)}{unit}"
 
 
 def _close(got: float, asked: float) -> bool:
@@ -133,7 +134,7 @@ def _in_time(config: RunConfig, anatomy: Anatomy, dense: PreTrainedModel, lease:
             target.latency_ms / time.dense_ms,
             f"target.latency_ms={target.latency_ms:g}",
         )
-    _must_shrink(words, share, f"the dense network takes {time.dense_ms:.3g} ms")
+    _must_shrink(words, share, f"the dense network takes {readable(time.dense_ms)} ms")
     return Goal(time, share, words, time)
 
 

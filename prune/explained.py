@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from prune.config import ALIGNED
+from prune.records import readable
 from prune.speed.protocol import Ratio
 
 FALLING = 1.5  # twice the batch has to take that many times as long, else it is launch-bound
@@ -113,11 +114,11 @@ def lines(found: Explanation) -> list[str]:
         f"batch {found.batch} x {found.length}: {ours.products:.0%} of the time is in "
         f"{found.matrices} matrix products, {ours.attention:.0%} in attention, "
         f"{ours.activation:.0%} in activations, {ours.elsewhere:.0%} elsewhere ({_bound(found)})",
-        f"{ours.ms:.3g} ms, dense {dense.ms:.3g} ms: {found.speedup.median:.2f}x "
+        f"{readable(ours.ms)} ms, dense {readable(dense.ms)} ms: {found.speedup.median:.2f}x "
         f"({found.speedup.low:.2f} to {found.speedup.high:.2f}); by the operations left in its "
         f"layers {found.by_operations:.2f}x",
-        f"elsewhere, which pruning leaves: {ours.elsewhere * ours.ms:.3g} ms, dense "
-        f"{dense.elsewhere * dense.ms:.3g} ms",
+        f"elsewhere, which pruning leaves: {readable(ours.elsewhere * ours.ms)} ms, dense "
+        f"{readable(dense.elsewhere * dense.ms)} ms",
         *_zeros(found),
         *_roundings(found),
         _first(found),

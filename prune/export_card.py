@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from prune.records import Latency
+from prune.records import Latency, readable
 
 FORMAT = 1  # of export.json
 DENSE, SAVED = "dense", "saved"
@@ -51,7 +51,7 @@ def _line(row: Row, metric: str) -> list[str]:
     line = [name, quality, f"{row.size_mb:.1f}"]
     for cell in row.latency:
         ratio = "" if row.name == DENSE else f"{cell.speedup:.2f}x ({cell.speedup_low:.2f}-"
-        line += [f"{cell.pruned_ms:.3g} ms", ratio and f"{ratio}{cell.speedup_high:.2f})"]
+        line += [f"{readable(cell.pruned_ms)} ms", ratio and f"{ratio}{cell.speedup_high:.2f})"]
     return line
 
 

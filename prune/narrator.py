@@ -14,7 +14,7 @@ from prune.artifact.checkpoint import Shape
 from prune.config import RunConfig
 from prune.masks.policy import Site
 from prune.masks.schedule import Ramp
-from prune.records import Latency, Point, Record
+from prune.records import Latency, Point, Record, readable
 from prune.store import RunFolder
 from prune.training.trainer import SparseTrainer
 
@@ -88,7 +88,7 @@ class Narrator:
             runtime = "" if name == "eager" else f" {name}"
             self.say(
                 f"measure     batch {cell.batch} x {cell.length}{runtime}, {cell.rounds} rounds: "
-                f"dense {cell.dense_ms:.3g} ms, pruned {cell.pruned_ms:.3g} ms"
+                f"dense {readable(cell.dense_ms)} ms, pruned {readable(cell.pruned_ms)} ms"
             )
 
     def end(self, record: Record) -> None:

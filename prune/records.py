@@ -146,3 +146,9 @@ def _point(content: dict[str, Any]) -> Point:
     fields["density"] = Density(**fields["density"])
     fields["latency"] = [Latency(**cell) for cell in fields["latency"]]
     return Point(**fields)
+
+
+def readable(value: float, digits: int = 3) -> str:
+    """So many significant digits, and whole numbers without an exponent: 0.123, 12.3, 3,204."""
+    whole = abs(value) >= 10**digits - 0.5
+    return f"{value:,.0f}" if whole else f"{value:.{digits}g}"

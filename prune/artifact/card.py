@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from prune.artifact.shape import KEY, Outline, section_of
-from prune.records import Latency, Point, Record
+from prune.records import Latency, Point, Record, readable
 
 # What the name of a class ends with -> the auto class that loads it, and the task of a pipeline.
 KINDS = {
@@ -87,7 +87,8 @@ def _quality(record: Record, point: Point) -> str:
 
 def _speed(cells: list[Latency], env: Path, config: dict[str, Any]) -> str:
     rows = [
-        f"| {c.batch} x {c.length} | {c.runtime} | {c.dense_ms:.3g} ms | {c.pruned_ms:.3g} ms | "
+        f"| {c.batch} x {c.length} | {c.runtime} | {readable(c.dense_ms)} ms | "
+        f"{readable(c.pruned_ms)} ms | "
         f"{c.speedup:.2f}x ({c.speedup_low:.2f} to {c.speedup_high:.2f}) |"
         for c in cells
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prune.commands import Parser, add_json, print_json, say, store_if_any, table
 from prune.errors import MissingInputError, UsageError
+from prune.records import readable
 
 if TYPE_CHECKING:
     from prune.benching import Asked, Cell
@@ -145,7 +146,8 @@ def _show(names: tuple[str, str], cells: list["Cell"]) -> None:
     for cell in cells:
         c = cell.latency
         inputs = f"{c.batch} x {c.length}" + ("" if c.padded else " real")
-        row = [inputs, f"{c.runtime} {c.dtype}", f"{c.dense_ms:.3g} ms", f"{c.pruned_ms:.3g} ms"]
+        row = [inputs, f"{c.runtime} {c.dtype}"]
+        row += [f"{readable(c.dense_ms)} ms", f"{readable(c.pruned_ms)} ms"]
         row += [f"{c.speedup:.2f}x", f"({c.speedup_low:.2f} to {c.speedup_high:.2f})"]
         rows.append(row + ([f"{cell.over_eager.median:.2f}x"] if cell.over_eager else []))
     print(table(rows, right=(2, 3, 4, 6)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prune.commands import Parser, add_json, print_json, say, table
 from prune.compose import runs_dir
 from prune.errors import UsageError
+from prune.records import readable
 
 if TYPE_CHECKING:
     from prune.speed.latency import Profile, Setting
@@ -89,10 +90,11 @@ def _measured(setting: "Setting", device: str, quiet: bool) -> "Profile":
 def _show(profile: "Profile") -> None:
     say(f"batch {profile.setting.batch} x {profile.setting.length}: ms a layer")
     for name, curve in (("heads", profile.heads), ("neurons", profile.neurons)):
-        rows = [(name, *(str(n) for n, _ in curve)), ("", *(f"{ms:.3g}" for _, ms in curve))]
+        rows = [(name, *(str(n) for n, _ in curve)), ("", *(readable(ms) for _, ms in curve))]
         print(table(rows, right=range(1, len(rows[0]))))
     say(
-        f"a bare layer {profile.base_ms:.3g}, outside of the layers {profile.outside_ms:.3g}; "
+        f"a bare layer {readable(profile.base_ms)}, "
+        f"outside of the layers {readable(profile.outside_ms)}; "
         f"whole networks within {profile.residual:.0%}"
     )
 

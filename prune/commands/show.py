@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 
-from prune.records import Point, Record
+from prune.records import Point, Record, readable
 
 
 def summary(record: Record, progress: Mapping[str, float] | None = None) -> str:
@@ -46,8 +46,8 @@ def _point(point: Point, metric: str) -> list[str]:
     for cell in point.latency:
         later = f", measured {cell.measured}" if cell.measured else ""
         lines.append(
-            f"    {cell.batch} x {cell.length} {cell.runtime}: dense {cell.dense_ms:.1f} ms, "
-            f"pruned {cell.pruned_ms:.1f} ms, speedup {cell.speedup:.2f}x "
+            f"    {cell.batch} x {cell.length} {cell.runtime}: dense {readable(cell.dense_ms)} ms, "
+            f"pruned {readable(cell.pruned_ms)} ms, speedup {cell.speedup:.2f}x "
             f"({cell.speedup_low:.2f} to {cell.speedup_high:.2f}){later}"
         )
     if point.heads:
