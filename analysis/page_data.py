@@ -26,8 +26,8 @@ MORE_AXES: dict[str, Metric] = {
     "epochs": Metric("epochs", "epochs", "", False, 1),
     "ramp_epochs": Metric("ramp_epochs", "epochs of pruning", "", False, 1),
     "penalty": Metric("penalty", "penalty", "", False, 2),
-    "hours": Metric("hours", "cost", " h", False, 2),
 }
+HOURS, MINUTES = Metric("cost", "cost", " h", False, 2), Metric("cost", "cost", " min", False, 1)
 TEXTS = {
     **{"run": "run_id", "family": "family", "algorithm": "algorithm", "block": "block"},
     **{"teacher": "teacher", "model": "model", "group": "group", "command": "command"},
@@ -51,9 +51,11 @@ def page_data(
 def _task(
     summary: Summary, overview: Overview | None, references: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    rows = summary.points.assign(hours=summary.points["seconds"].where(lambda s: s > 0) / 3600)
+    seconds = summary.points["seconds"].where(lambda s: s > 0)
+    cost = HOURS if seconds.max() >= 3600 else MINUTES
+    rows = summary.points.assign(cost=seconds / (3600 if cost is HOURS else 60))
     shown = rows[_shown(rows, summary)]
-    axes = {**AXES, **MORE_AXES}
+    axes = {**AXES, **MORE_AXES, "cost": cost}
     metrics = {"quality": summary.y, **_other_qualities(shown, summary), **axes}
     metrics = {key: m for key, m in metrics.items() if shown[m.column].notna().any()}
     points = [_point(row, metrics) for row in shown.to_dict("records")]
@@ -102,7 +104,7 @@ def _other_qualities(rows: pd.DataFrame, summary: Summary) -> dict[str, Metric]:
 
 
 _NO_QUALITY = {
-    *("batch", "length", "dense_ms", "pruned_ms", "speedup", "seed", "steps", "seconds", "hours"),
+    *("batch", "length", "dense_ms", "pruned_ms", "speedup", "seed", "steps", "seconds", "cost"),
     *("quality", "dense_quality", "nonzero_density", "target_density", "position"),
     *("size_mb", "dense_size_mb", "limit"),
     *(m.column for m in (*AXES.values(), *MORE_AXES.values())),

@@ -315,7 +315,7 @@ function key(points, x, y) {
 const LONGEST = 200;
 function rows(points, best, x, y) {
   const onFront = new Set(best);
-  const keys = [...new Set([y, x, "quality", "speedup", "density", "hours"])].filter(k => metric(k));
+  const keys = [...new Set([y, x, "quality", "speedup", "density", "cost"])].filter(k => metric(k));
   const columns = [["run", null], ["family", null], ...keys.map(k => [metric(k).label, k])];
   const sorted = points.filter(p => !$("only").checked || onFront.has(p));
   const { key, down } = state.sort ?? { key: null, down: true };
@@ -367,9 +367,9 @@ async function choose(index) {
   state.chosen = index;
   const p = task().points[index];
   const facts = { family: p.family, command: p.command, evidence: p.evidence,
-    cost: Number.isFinite(p.hours) ? `${p.hours.toFixed(2)} hours of training and measuring` : "not known",
+    cost: finite(p, "cost") ? `${show("cost", p.cost)} of training and measuring` : "not known",
     folder: p.path };
-  const numbers = Object.keys(task().metrics).filter(key => finite(p, key) && key !== "hours");
+  const numbers = Object.keys(task().metrics).filter(key => finite(p, key) && key !== "cost");
   describe("facts", Object.entries(facts));
   describe("numbers", numbers.map(key => [metric(key).label, show(key, p[key])]));
   $("title").textContent = `Run ${p.run}`;

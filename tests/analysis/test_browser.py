@@ -190,7 +190,7 @@ def test_a_click_on_a_point_shows_it_and_copies_its_command(page: Browser) -> No
     command = text(page, "#facts code")
     assert command.startswith("prune train +experiment=hybrid_squad target.density=")
     assert run.points[0].sha256[:12] in text(page, "#facts")
-    assert "0.02 hours" in text(page, "#facts")
+    assert "1.0 min of training" in text(page, "#facts")
     page.wait("document.querySelectorAll('#heads .bars path').length === 12", 10)
     page.wait("document.querySelectorAll('#training .lines path.js-line').length === 3", 10)
     page.wait("document.getElementById('status').textContent !== ''", 10)

@@ -74,7 +74,14 @@ def test_every_point_is_in_the_page_with_its_command_and_its_evidence() -> None:
         assert point["exact_match"] == pytest.approx(evidence.quality["exact_match"], rel=1e-5)
         assert evidence.sha256[:12] in point["evidence"] and "eager batch 32" in point["evidence"]
         assert point["command"].startswith("prune train +experiment=hybrid_squad")
-        assert point["hours"] == pytest.approx(60 / 3600, rel=1e-5)
+        assert point["cost"] == 1.0 and squad["metrics"]["cost"]["unit"] == " min"
+
+
+def test_what_takes_hours_is_shown_in_hours() -> None:
+    runs = [dataclasses.replace(run, seconds=5400) for run in store(5)]
+    (task,) = page_data(summaries(*runs), None, {})["tasks"]
+    assert task["metrics"]["cost"]["unit"] == " h"
+    assert {point["cost"] for point in task["points"]} == {1.5}
 
 
 def test_the_page_loads_nothing() -> None:
