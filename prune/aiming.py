@@ -130,11 +130,9 @@ def _in_time(config: RunConfig, anatomy: Anatomy, dense: PreTrainedModel, lease:
         share, words = 1 / target.speedup, f"target.speedup={target.speedup:g}"
     else:
         assert target.latency_ms is not None
-        share, words = (
-            target.latency_ms / time.dense_ms,
-            f"target.latency_ms={target.latency_ms:g}",
-        )
-    _must_shrink(words, share, f"the dense network takes {readable(time.dense_ms)} ms")
+        share = target.latency_ms / time.dense_ms
+        words = f"target.latency_ms={target.latency_ms:g}"
+    _must_shrink(words, share / time.start, f"it takes {readable(time.start * time.dense_ms)} ms")
     return Goal(time, share, words, time)
 
 
@@ -177,7 +175,10 @@ class Time:
     def __init__(self, anatomy: Anatomy, trial: _Trial, absolute: bool = False) -> None:
         self.anatomy, self.trial, self.absolute = anatomy, trial, absolute
         self.seen: list[tuple[float, float, float]] = []  # shares of heads, neurons, time
-        start = [(1.0, 1.0, 1.0)]  # the same, of the networks that the plane goes through
+        full = anatomy.dense  # smaller than the dense network, if it was pruned before
+        whole = checkpoint.Shape(full.heads, full.widths) == checkpoint.shape_of(trial.dense)
+        self.start = 1.0 if whole else trial.share(full.heads, full.widths)
+        start = [(1.0, 1.0, self.start)]  # as in `seen`; the plane goes through these networks
         for heads, neurons in SHARES:
             left = self._shape(heads, neurons)
             start.append((*self._shares(left), trial.share(left.heads, left.widths)))

@@ -86,7 +86,7 @@ class ScheduleConfig:
 class TargetConfig:
     """What a run is to reach; at most one of them. It ends within 3 % of it, or says why not."""
 
-    density: float | None = at_least(0, None, 1)  # share of the weights of the pruned parts
+    density: float | None = at_least(0, None, 1)  # of the weights the pruned parts once had
     params: float | None = at_least(1, None)  # parameters of the whole network, once shrunk
     speedup: float | None = at_least(1, None)  # dense time / pruned time
     latency_ms: float | None = at_least(0, None)

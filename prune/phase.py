@@ -4,6 +4,7 @@ from transformers import PreTrainedModel, PrinterCallback
 
 from prune.aiming import goal_of
 from prune.forks import Forks, places
+from prune.further import further
 from prune.masks.policy import Policy
 from prune.narrator import Watch
 from prune.narrowing import Narrowing
@@ -37,7 +38,7 @@ def trainer_of(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch(folder, trainer, work.steps))
     trainer.add_callback(Anneal(work.swaps, config.swap.ratio))
-    goal = goal_of(config, policy, model, work.dense, work.lease)
+    goal = goal_of(further(config, work.left), policy, model, work.dense, work.lease)
     work.goal = goal or work.goal
     if goal:
         trainer.add_callback(Steering(trainer, goal))
@@ -47,6 +48,7 @@ def trainer_of(
         trainer.companions.append(narrowing)
         trainer.add_callback(narrowing)
     if phase == "train" and config.train.targets:
-        share = goal.share if goal else config.target.density or 1.0  # top-k: density it is
+        density = (config.target.density or 1.0) / work.left  # of top-k
+        share = goal.share if goal else density
         trainer.add_callback(Forks(trainer, places(folder.checkpoints, config, ramp, share)))
     return trainer

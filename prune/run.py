@@ -57,7 +57,7 @@ def perform(config: RunConfig, store: Store, folder: RunFolder) -> Record:
         for fork in forked(config):
             ensure(fork, overrides_of(fork), store)
     pruner.finish()
-    work.density = pruner.density()
+    work.density = pruner.density() * work.left
     folder.keep_masks(picture(pruner))
     work.swaps.fold()
     fuse(work.model)

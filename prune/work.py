@@ -13,6 +13,7 @@ from prune import tasks
 from prune.artifact import checkpoint
 from prune.config import RunConfig
 from prune.forks import fork_of, grafted
+from prune.further import further, left_of_dense
 from prune.masks.from_config import policy_of
 from prune.masks.policy import Policy, resolve
 from prune.narrator import Narrator
@@ -44,6 +45,7 @@ class Work:
         PreTrainedModel  # the unpruned network, to be measured against; its weights do not matter
     )
     policy: Policy
+    left: float  # of the dense network's weights, in the parts that are pruned, at the start
     fork: Checkpoint | None  # of another run, to go on from
     swaps: Swaps
     distillation: Distillation | None
@@ -71,6 +73,11 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
     if config.train.precision == "bf16" and emulates_bf16():
         narrator.say("  precision   bf16 is slow on this processor: train.precision=fp32 is faster")
     sites = resolve(model, policy)
+    dense = type(model)(copy.deepcopy(model.config))
+    left = left_of_dense(model, dense, sites)
+    if sites:
+        policy = policy_of(further(config, left))
+        sites = resolve(model, policy)
     narrator.plan(sites)
     ramp = policy.schedule.fit(*training_steps(config, len(task.train), config.train.epochs))
     if fork := fork_of(config, store):
@@ -91,8 +98,9 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
         teacher,
         task,
         model,
-        dense=type(model)(copy.deepcopy(model.config)),
+        dense=dense,
         policy=policy,
+        left=left,
         fork=fork,
         swaps=install(model, config.swap.nonorm, config.swap.relu),
         distillation=distillation,

@@ -133,6 +133,26 @@ def test_a_target_was_asked_of_the_run_that_pruned(
     assert "target" not in capsys.readouterr().out
 
 
+def test_a_network_is_pruned_further_to_a_share_of_the_dense_one(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRUNE_RUNS", str(finished))
+    assert main(["train", "+experiment=toy", *QUICK, "target.density=0.6"]) == 0
+    run_id = Store(finished).records()[-1].run_id
+    again = ["train", f"from_run={run_id}", "train.epochs=1"]
+    before = Store(finished).find(run_id).points[0].density
+    for name in ("topk", "sigmoid_threshold"):
+        algorithm = [f"attention.algorithm={name}", f"ffn.algorithm={name}"]
+        assert main([*again, *algorithm, "target.density=0.3"]) == 0
+        assert "target      0.3 met" in capsys.readouterr().out
+        (point,) = Store(finished).records()[-1].points
+        assert point.density.nonzero <= 0.3 * 1.03 < before.nonzero
+    assert main([*again, "target.density=0.7"]) == 2
+    assert "target.density=0.7 is met before pruning" in capsys.readouterr().err
+    assert main([*again, "target.density=null", "target.speedup=1.01"]) == 2
+    assert "target.speedup=1.01 is met before pruning" in capsys.readouterr().err
+
+
 def test_a_small_model_that_is_not_equal_stops_the_run_and_names_the_layer(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,7 +169,7 @@ def test_a_small_model_that_is_not_equal_stops_the_run_and_names_the_layer(
     assert main(["train", "+experiment=toy", *QUICK, *asked]) == 1
     shown = capsys.readouterr().err
     assert "logits differ by" in shown and "bert.encoder.layer.1.output.dense" in shown
-    (failed,) = Store(finished).records(status="failed")
+    failed = Store(finished).records(status="failed")[-1]
     assert "bert.encoder.layer.1.output.dense" in failed.error
     assert not (Path(failed.path) / "model").exists()
 
