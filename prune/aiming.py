@@ -133,7 +133,7 @@ def _in_time(config: RunConfig, anatomy: Anatomy, dense: PreTrainedModel, lease:
         share = target.latency_ms / time.dense_ms
         words = f"target.latency_ms={target.latency_ms:g}"
     _must_shrink(words, share / time.start, f"it takes {readable(time.start * time.dense_ms)} ms")
-    return Goal(time, share, words, time)
+    return Goal(lambda p: time(p) / time.start, share / time.start, words, time)
 
 
 @dataclass

@@ -1,20 +1,19 @@
 """A network that was pruned before: targets are shares of the dense one that it once was."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from transformers import PreTrainedModel
 
 from prune.config import RunConfig
 from prune.errors import ConfigError
-from prune.masks.policy import Site
+from prune.masks.policy import Policy, resolve
 
 
-def left_of_dense(model: PreTrainedModel, dense: PreTrainedModel, sites: Sequence[Site]) -> float:
-    """Weights that `model` stores in the matrices of `sites` / those of the dense network."""
+def left_of_dense(model: PreTrainedModel, dense: PreTrainedModel, policy: Policy) -> float:
+    """Weights that `model` stores where `policy` prunes / those of the dense network there."""
 
     def weights(network: PreTrainedModel) -> int:
-        names = {site.module for site in sites}
+        names = {site.module for site in resolve(network, policy)}
         return sum(network.get_parameter(f"{name}.weight").numel() for name in names)
 
     now, once = weights(model), weights(dense)

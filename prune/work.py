@@ -72,12 +72,11 @@ def prepare(config: RunConfig, store: Store, folder: RunFolder) -> Work:
     policy = policy_of(config) if config.train.epochs else Policy()
     if config.train.precision == "bf16" and emulates_bf16():
         narrator.say("  precision   bf16 is slow on this processor: train.precision=fp32 is faster")
-    sites = resolve(model, policy)
     dense = type(model)(copy.deepcopy(model.config))
-    left = left_of_dense(model, dense, sites)
-    if sites:
+    left = left_of_dense(model, dense, policy)
+    if left < 1:
         policy = policy_of(further(config, left))
-        sites = resolve(model, policy)
+    sites = resolve(model, policy)
     narrator.plan(sites)
     ramp = policy.schedule.fit(*training_steps(config, len(task.train), config.train.epochs))
     if fork := fork_of(config, store):

@@ -23,7 +23,9 @@ FAR = 64.0  # scores do not come near: everything is alive at -FAR and dead at F
 EXACT = 1e-4  # of the dial
 CORRECTIONS = 8  # of a cost that is a time, at equal distances after the ramp
 
-Cost = Callable[[Pruner], float]  # share of the dense cost, in [0, 1], by the masks as they stand
+Cost = Callable[
+    [Pruner], float
+]  # share of that at the start, in [0, 1], by the masks as they stand
 
 
 class Measured(Companion, Protocol):
@@ -43,7 +45,7 @@ class Measured(Companion, Protocol):
 
 @dataclass(frozen=True)
 class Goal:
-    """`cost` is to end at `share` of the dense network's; `words` say what was asked."""
+    """`cost` is to end at `share` of what it is at the start; `words` say what was asked."""
 
     cost: Cost
     share: float
